@@ -1,0 +1,177 @@
+"""Bundles on disk: a directory with ``bundle.json`` and one ``.safetensors`` a network. No pickle is ever read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as dump_tensors
+from torch import nn
+
+from models.importance import ImportanceNetwork
+from models.manifest import SCHEMA_VERSION, Manifest, NetworkRole, NetworkSpec
+from models.priors import Prior
+from models.registry import ArchitectureError, build
+
+MANIFEST_FILE = "bundle.json"
+PROBE_ROWS = 2
+PROBE_SEED = 0
+
+
+class BundleError(ValueError):
+    """A bundle that cannot be used; the message is one sentence that says what is wrong."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded bundle: manifest and networks, in eval mode and without gradients, on one device."""
+
+    manifest: Manifest
+    networks: dict[NetworkRole, nn.Module]
+    digest: str
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def prior(self) -> Prior:
+        return Prior(self.manifest.prior.kind, self.manifest.prior.dim)
+
+    @property
+    def generator(self) -> nn.Module:
+        return self.networks["generator"]
+
+    @property
+    def importance(self) -> ImportanceNetwork | None:
+        network = self.networks.get("importance")
+        return network if isinstance(network, ImportanceNetwork) else None
+
+
+def load_bundle(folder: Path, device: torch.device | str = "cpu") -> Bundle:
+    """Load and verify everything: schema, hashes, shapes, finite values, a probe batch. Raises BundleError."""
+    manifest, raw = _read_manifest(folder)
+    networks = {role: _load_network(folder, role, spec) for role, spec in manifest.networks.items()}
+    bundle = Bundle(manifest, networks, hashlib.sha256(raw).hexdigest())
+    _check_consistency(folder, bundle)
+    _probe(folder, bundle)
+    for network in networks.values():
+        network.to(device=device, memory_format=torch.channels_last)
+    return bundle
+
+
+def save_bundle(folder: Path, manifest: Manifest, networks: dict[NetworkRole, nn.Module]) -> Manifest:
+    """Write a bundle; each hash in ``manifest`` is replaced by the one of the weights as written.
+
+    Weights first, ``bundle.json`` last and atomically: an interrupted save never looks like a whole bundle.
+    """
+    if set(networks) != set(manifest.networks):
+        raise BundleError(f"networks {sorted(networks)} do not match the manifest's {sorted(manifest.networks)}")
+    folder.mkdir(parents=True, exist_ok=True)
+    specs: dict[NetworkRole, NetworkSpec] = {}
+    for role, network in networks.items():
+        payload = dump_tensors({key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()})
+        _write_atomically(folder / f"{role}.safetensors", payload)
+        specs[role] = manifest.networks[role].model_copy(update={"sha256": hashlib.sha256(payload).hexdigest()})
+    final = manifest.model_copy(update={"networks": specs})
+    _write_atomically(folder / MANIFEST_FILE, (final.model_dump_json(indent=2) + "\n").encode())
+    return final
+
+
+def _read_manifest(folder: Path) -> tuple[Manifest, bytes]:
+    path = folder / MANIFEST_FILE
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{folder} is not a bundle: {MANIFEST_FILE} cannot be read ({error.strerror}).") from error
+    try:
+        document: Any = json.loads(raw)
+    except ValueError as error:
+        raise BundleError(f"{path} is not valid JSON ({error}).") from error
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise BundleError(f"{path} has schema version {version}, this Winnow reads up to {SCHEMA_VERSION}; upgrade it.")
+    try:
+        return Manifest.model_validate(document), raw
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise BundleError(f"{path}: {where}: {first['msg']}.") from error
+
+
+def _load_network(folder: Path, role: NetworkRole, spec: NetworkSpec) -> nn.Module:
+    path = folder / f"{role}.safetensors"
+    try:
+        payload = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read ({error.strerror}); {MANIFEST_FILE} promises it.") from error
+    if hashlib.sha256(payload).hexdigest() != spec.sha256:
+        raise BundleError(f"{path} does not match the sha256 in {MANIFEST_FILE}: it is damaged or was replaced.")
+    try:
+        network = build(spec.architecture, spec.config)
+        tensors = load_tensors(payload)
+    except (ArchitectureError, SafetensorError) as error:
+        raise BundleError(f"{path}: {error}.") from error
+    _check_tensors(path, network, tensors)
+    network.load_state_dict(tensors)
+    return network.eval().requires_grad_(False)
+
+
+def _check_tensors(path: Path, network: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    expected = network.state_dict()
+    if missing := sorted(set(expected) ^ set(tensors)):
+        raise BundleError(f"{path}: tensor {missing[0]} is missing or does not belong to the architecture.")
+    for key, tensor in tensors.items():
+        if tensor.shape != expected[key].shape:
+            want, got = list(expected[key].shape), list(tensor.shape)
+            raise BundleError(f"{path}: tensor {key} has shape {got}, the architecture needs {want}.")
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise BundleError(f"{path}: tensor {key} holds NaN or infinite values.")
+
+
+def _check_consistency(folder: Path, bundle: Bundle) -> None:
+    manifest = bundle.manifest
+    if "generator" not in manifest.networks:
+        raise BundleError(f"{folder}: the bundle has no generator.")
+    if ("importance" in manifest.networks) != (manifest.importance is not None):
+        raise BundleError(f"{folder}: an importance network and its 'importance' entry must come together.")
+    if manifest.importance is None:
+        return
+    network = bundle.importance
+    if network is None:
+        raise BundleError(f"{folder}: the importance network is a {manifest.networks['importance'].architecture}.")
+    if (network.head, network.cap) != (manifest.importance.head, manifest.importance.cap):
+        raise BundleError(f"{folder}: head or cap of the importance network differ from the 'importance' entry.")
+
+
+@torch.no_grad()
+def _probe(folder: Path, bundle: Bundle) -> None:
+    z = bundle.prior.sample(PROBE_ROWS, torch.Generator().manual_seed(PROBE_SEED))
+    try:
+        samples = bundle.generator(z)
+        weights = bundle.networks["importance"](z) if "importance" in bundle.networks else torch.ones(PROBE_ROWS)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise BundleError(f"{folder}: a probe batch of {bundle.prior.dim}-d latents fails ({reason}).") from error
+    want = (PROBE_ROWS, *bundle.manifest.output.shape)
+    if samples.shape != want or weights.shape != (PROBE_ROWS,):
+        raise BundleError(f"{folder}: a probe batch has shape {tuple(samples.shape)}, bundle.json promises {want}.")
+    if not (torch.isfinite(samples).all() and torch.isfinite(weights).all()):
+        raise BundleError(f"{folder}: a probe batch gives NaN or infinite values.")
+
+
+def _write_atomically(path: Path, payload: bytes) -> None:
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as handle:
+        handle.write(payload)
+        handle.flush()
+        os.fsync(handle.fileno())
+    partial.replace(path)

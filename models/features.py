@@ -1,0 +1,72 @@
+"""Classifiers whose penultimate layer is the feature space that distances are measured in."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+class LeNetFeatures(nn.Module):
+    """Images [n, 1, 28, 28] -> features [n, 128]; ``logits`` gives class scores. The yardstick."""
+
+    feature_dim = 128
+
+    def __init__(self, classes: int = 10) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 5), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Flatten(), nn.Linear(64 * 5 * 5, self.feature_dim), nn.ReLU(),
+        )  # fmt: skip
+        self.head = nn.Linear(self.feature_dim, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.body(x)
+        return features
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.head(self(x))
+        return scores
+
+
+class ResidualFeatures(nn.Module):
+    """Images [n, 1, 28, 28] -> features [n, 96]; the independent space that no training ever sees.
+
+    Unlike ``LeNetFeatures`` in every choice: residual 3x3 blocks, batch normalisation, SiLU, strides
+    in place of max pooling, global average pooling.
+    """
+
+    feature_dim = 96
+
+    def __init__(self, classes: int = 10) -> None:
+        super().__init__()
+        self.stem = _conv_norm(1, 24)
+        self.stages = nn.ModuleList([_Residual(24, 48), _Residual(48, self.feature_dim)])
+        self.head = nn.Linear(self.feature_dim, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        maps = nn.functional.silu(self.stem(x))
+        for stage in self.stages:
+            maps = stage(maps)
+        return maps.mean(dim=(2, 3))
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.head(self(x))
+        return scores
+
+
+class _Residual(nn.Module):
+    def __init__(self, fan_in: int, fan_out: int) -> None:
+        super().__init__()
+        self.first = _conv_norm(fan_in, fan_out, stride=2)
+        self.second = _conv_norm(fan_out, fan_out)
+        self.shortcut = nn.Conv2d(fan_in, fan_out, 1, stride=2, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        inner = self.second(nn.functional.silu(self.first(x)))
+        return nn.functional.silu(inner + self.shortcut(x))
+
+
+def _conv_norm(fan_in: int, fan_out: int, stride: int = 1) -> nn.Sequential:
+    conv = nn.Conv2d(fan_in, fan_out, 3, stride=stride, padding=1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(fan_out))

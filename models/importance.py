@@ -1,0 +1,58 @@
+"""The importance network w: latents -> importance weights (Issenhuth et al. 2022)."""
+
+from __future__ import annotations
+
+from math import log
+from typing import Literal, get_args
+
+import torch
+from torch import nn
+from torch.nn.functional import relu
+
+from models.mlp import leaky_mlp
+
+Head = Literal["bounded", "relu"]
+
+
+class ImportanceNetwork(nn.Module):
+    """MLP on the latent with one non-negative output; w = 1 everywhere at the start.
+
+    Head ``bounded`` is cap * sigmoid(h), so w <= cap exactly. Head ``relu`` is max(h, 0) as published: the
+    training clips it only softly, so w may exceed the cap (then the sampled law is min(w, cap) * prior).
+    The published hidden layers are ReLU (``negative_slope`` 0) for the MNIST family, LeakyReLU(0.2) above.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        hidden: tuple[int, ...] = (400, 400, 400, 400),
+        head: Head = "bounded",
+        cap: float = 3.0,
+        negative_slope: float = 0.2,
+    ) -> None:
+        super().__init__()
+        if head not in get_args(Head):
+            raise ValueError(f"unknown head {head!r}; known: {', '.join(get_args(Head))}")
+        if not cap > 1:
+            raise ValueError(f"the cap must be above 1 (weights have mean 1), not {cap}")
+        self.latent_dim, self.head, self.cap = latent_dim, head, cap
+        self.body = leaky_mlp(latent_dim, tuple(hidden), 1, negative_slope)
+        output = self.body[-1]
+        assert isinstance(output, nn.Linear)
+        nn.init.zeros_(output.weight)
+        nn.init.constant_(output.bias, flat_score(head, cap))
+
+    def score(self, z: torch.Tensor) -> torch.Tensor:
+        """Pre-activation h(z), [n]: monotone in w and smooth where w saturates."""
+        h: torch.Tensor = self.body(z)
+        return h.squeeze(1)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """Importance weights [n] >= 0 of latents [n, latent_dim]."""
+        h = self.score(z)
+        return self.cap * torch.sigmoid(h) if self.head == "bounded" else relu(h)
+
+
+def flat_score(head: Head, cap: float) -> float:
+    """The pre-activation at which w = 1."""
+    return -log(cap - 1) if head == "bounded" else 1.0

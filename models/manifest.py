@@ -1,0 +1,78 @@
+"""``bundle.json``: what a bundle says of itself, validated (DESIGN section 2)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.importance import Head
+from models.priors import PriorKind
+
+SCHEMA_VERSION = 1
+NetworkRole = Literal["generator", "importance", "critic", "classifier", "features", "features_independent"]
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class PriorSpec(_Strict):
+    """Law of the latent: ``normal`` N(0, I) or ``uniform`` on [-1, 1]."""
+
+    kind: PriorKind
+    dim: Annotated[int, Field(ge=1)]
+
+
+class OutputSpec(_Strict):
+    """What the generator returns per sample: an image (C, H, W) in ``range``, or a point (dim,)."""
+
+    kind: Literal["image", "points"]
+    shape: tuple[Annotated[int, Field(ge=1)], ...]
+    range: tuple[float, float] | None = None
+
+
+class NetworkSpec(_Strict):
+    """One network: architecture name, its configuration, and the sha256 of its .safetensors file."""
+
+    architecture: str
+    config: dict[str, Any]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class ImportanceSpec(_Strict):
+    """How to read w: its head, the cap m, the objective that trained it, and the space it reads."""
+
+    head: Head
+    cap: Annotated[float, Field(gt=1)]
+    objective: str
+    space: Literal["z", "mapped"] = "z"
+
+
+class Calibration(_Strict):
+    """w on fresh latents: measured once when the bundle was made."""
+
+    rows: Annotated[int, Field(ge=1)]
+    seed: int
+    mean_weight: Annotated[float, Field(gt=0)]
+    share_above_cap: Annotated[float, Field(ge=0, le=1)]
+    acceptance_rate: Annotated[float, Field(gt=0, le=1)]
+    effective_sample_size: Annotated[float, Field(gt=0, le=1, description="(sum w)^2 / (n sum w^2)")]
+    weight_quantiles: Annotated[tuple[float, ...], Field(min_length=2)]
+
+
+class Manifest(_Strict):
+    """The whole of ``bundle.json``."""
+
+    schema_version: int = SCHEMA_VERSION
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    version: str
+    licence: str
+    description: str
+    prior: PriorSpec
+    output: OutputSpec
+    networks: dict[NetworkRole, NetworkSpec]
+    importance: ImportanceSpec | None = None
+    calibration: Calibration | None = None
+    defaults: dict[str, dict[str, float | int | str]] = {}

@@ -1,0 +1,19 @@
+"""``prior``: latents straight from the prior, nothing rejected."""
+
+from __future__ import annotations
+
+import torch
+
+from models.importance import ImportanceNetwork
+from models.priors import Prior
+from sampling.draw import Cost, Draw
+from sampling.streams import BlockStream
+
+
+@torch.no_grad()
+def sample_prior(prior: Prior, importance: ImportanceNetwork | None, n: int, stream: BlockStream) -> Draw:
+    """``n`` latents; their weights too where the bundle has a w, so that they can be compared."""
+    blocks = [prior.sample(stream.block, stream.next()) for _ in range(-(-n // stream.block))]
+    weights = None if importance is None else torch.cat([importance(block) for block in blocks])[:n]
+    rows = 0 if importance is None else len(blocks) * stream.block
+    return Draw(torch.cat(blocks)[:n], weights, Cost(proposals=n, accepted=n, importance_rows=rows))

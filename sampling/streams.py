@@ -1,0 +1,32 @@
+"""Randomness of a request: blocks of proposals of one fixed shape, so that a longer draw extends a shorter one."""
+
+from __future__ import annotations
+
+import secrets
+
+import numpy as np
+import torch
+
+MAX_SEED = 2**63 - 1
+
+
+class BlockStream:
+    """Random generators for block 0, 1, 2, ... of a seed; block shapes never depend on how much is asked for.
+
+    Without a seed the operating system gives one. ``block`` is the number of proposals of a block.
+    """
+
+    def __init__(self, seed: int | None, block: int, device: torch.device | str = "cpu") -> None:
+        if seed is not None and not 0 <= seed <= MAX_SEED:
+            raise ValueError(f"the seed must lie in [0, {MAX_SEED}], not {seed}")
+        if block < 1:
+            raise ValueError(f"a block holds at least one proposal, not {block}")
+        self.seed = secrets.randbelow(MAX_SEED) if seed is None else seed
+        self.block, self.device = block, device
+        self._index = 0
+
+    def next(self) -> torch.Generator:
+        """The generator of the next block."""
+        state = np.random.SeedSequence((self.seed, self._index)).generate_state(1, np.uint64)[0]
+        self._index += 1
+        return torch.Generator(device=self.device).manual_seed(int(state) >> 1)

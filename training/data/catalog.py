@@ -1,0 +1,113 @@
+"""Data sets by name or path; ``winnow data`` prints where they were found or how to get them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from training.data.dataset import DataError, Dataset, image_dataset
+from training.data.files import idx_folder, image_folder, is_idx_folder, npz_file
+from training.data.synthetic import gaussian_grid, swiss_roll
+
+SYNTHETIC_TRAIN_ROWS = 60_000
+SYNTHETIC_TEST_ROWS = 10_000
+DIGITS_TRAIN_ROWS = 1_297  # of 1,797; the last 500 are the test split
+SPLIT_SEEDS = {"train": 0, "test": 1}
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """A data set that lives in files: the usual places, and how to get it where it is missing."""
+
+    places: tuple[Path, ...]
+    advice: str
+
+
+FILE_SOURCES = {
+    "fashion-mnist": FileSource(
+        (Path("data/fashion-mnist"), Path("/usr/share/datasets/fashion-mnist")),
+        "on Debian or Ubuntu: apt-get install dataset-fashion-mnist; elsewhere: put the four IDX files of "
+        "github.com/zalandoresearch/fashion-mnist into data/fashion-mnist",
+    ),
+    "mnist": FileSource(
+        (Path("data/mnist"), Path("data/mnist.npz")),
+        "put the four IDX files of MNIST into data/mnist, or an .npz with train_images, train_labels, "
+        "test_images, test_labels at data/mnist.npz",
+    ),
+}
+SYNTHETIC = ("digits", "gaussians-4", "gaussians-9", "gaussians-16", "gaussians-25", "swiss-roll")
+
+
+def load(source: str, split: str) -> Dataset:
+    """The data set called ``source`` (a name of ``names()`` or a path), ``split`` "train" or "test".
+
+    A folder may hold IDX files, images, or sub-folders ``train`` and ``test`` of images. Raises DataError.
+    """
+    if split not in SPLIT_SEEDS:
+        raise DataError(f"unknown split {split!r}; use train or test")
+    if source in SYNTHETIC:
+        return _synthetic(source, split)
+    if source in FILE_SOURCES:
+        return _from_path(find(source), source, split)
+    path = Path(source)
+    if not path.exists():
+        raise DataError(f"{source!r} is neither a file or folder nor one of: {', '.join(names())}")
+    return _from_path(path, path.stem, split)
+
+
+def names() -> tuple[str, ...]:
+    return (*FILE_SOURCES, *SYNTHETIC)
+
+
+def find(name: str) -> Path:
+    """Where the files of ``name`` are: ``$WINNOW_DATA/<name>[.npz]`` first, then the usual places."""
+    places = list(FILE_SOURCES[name].places)
+    if root := os.environ.get("WINNOW_DATA"):
+        places = [Path(root) / name, Path(root) / f"{name}.npz", *places]
+    for place in places:
+        if place.exists():
+            return place
+    looked = ", ".join(str(p) for p in places)
+    raise DataError(f"{name} was not found (looked at {looked}); {FILE_SOURCES[name].advice}")
+
+
+def _synthetic(name: str, split: str) -> Dataset:
+    if name == "digits":
+        return _digits(split)
+    rows = SYNTHETIC_TRAIN_ROWS if split == "train" else SYNTHETIC_TEST_ROWS
+    if name == "swiss-roll":
+        return swiss_roll(rows, SPLIT_SEEDS[split])
+    return gaussian_grid(int(name.removeprefix("gaussians-")), rows, SPLIT_SEEDS[split])
+
+
+def _digits(split: str) -> Dataset:
+    """scikit-learn's 8x8 digits, values 0-16 stretched to 0-255, in one fixed shuffled order."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    order = np.random.default_rng(0).permutation(len(bunch.target))
+    part = order[:DIGITS_TRAIN_ROWS] if split == "train" else order[DIGITS_TRAIN_ROWS:]
+    images = np.round(bunch.images[part] * (255 / 16)).astype(np.uint8)
+    return image_dataset("digits", images, bunch.target[part])
+
+
+def _from_path(path: Path, name: str, split: str) -> Dataset:
+    if path.is_file():
+        if path.suffix != ".npz":
+            raise DataError(f"{path}: a data file must be .npz; IDX files and images are read from their folder")
+        return npz_file(path, split)
+    if is_idx_folder(path):
+        return idx_folder(path, name, split)
+    return image_folder(path / split if (path / split).is_dir() else path)
+
+
+def fixed_split(data: Dataset, rows: int, seed: int) -> tuple[Dataset, Dataset]:
+    """``data`` cut into a random part of ``rows`` and the rest, the same cut for the same seed."""
+    if not 0 < rows < len(data):
+        raise DataError(f"{data.name}: cannot hold out {rows} of {len(data)} samples")
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
+    return data.subset(order[:rows]), data.subset(order[rows:])

@@ -1,0 +1,65 @@
+"""What training and metrics call a data set: samples in memory, labels where there are any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+
+class DataError(ValueError):
+    """Data that cannot be used; the message says what is wrong and what to do."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images uint8 [n, channels, height, width] or points float32 [n, dim]; labels int64 [n] or None."""
+
+    name: str
+    samples: torch.Tensor
+    labels: torch.Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.samples.ndim not in (2, 4):
+            raise DataError(f"{self.name}: samples must be [n, dim] or [n, c, h, w], not {list(self.samples.shape)}")
+        if len(self.samples) < 2:
+            raise DataError(f"{self.name}: {len(self.samples)} sample(s); at least 2 are needed")
+        if self.is_points and not torch.isfinite(self.samples).all():
+            raise DataError(f"{self.name}: the data holds NaN or infinite values; remove them first")
+        if self.labels is not None and len(self.labels) != len(self.samples):
+            raise DataError(f"{self.name}: {len(self.samples)} samples but {len(self.labels)} labels")
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def is_points(self) -> bool:
+        return self.samples.ndim == 2
+
+    def batch(self, index: torch.Tensor) -> torch.Tensor:
+        """Rows at ``index`` as the networks see them: points as they are, images float32 in [-1, 1]."""
+        return as_network_input(self.samples[index])
+
+    def subset(self, index: torch.Tensor) -> Dataset:
+        labels = None if self.labels is None else self.labels[index]
+        return Dataset(self.name, self.samples[index], labels)
+
+
+def as_network_input(samples: torch.Tensor) -> torch.Tensor:
+    """uint8 images [n, c, h, w] -> float32 in [-1, 1]; points pass through."""
+    if samples.dtype == torch.uint8:
+        return samples.float().div_(127.5).sub_(1.0)
+    return samples
+
+
+def image_dataset(name: str, images: np.ndarray, labels: np.ndarray | None) -> Dataset:
+    """Images uint8 [n, h, w] or [n, h, w, c] (as files hold them) -> ``Dataset``."""
+    if images.dtype != np.uint8:
+        raise DataError(f"{name}: images must be uint8 with values 0-255, not {images.dtype}")
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[-1] not in (1, 3):
+        raise DataError(f"{name}: images must be [n, h, w] or [n, h, w, 1 or 3], not {list(images.shape)}")
+    tensor = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+    return Dataset(name, tensor, None if labels is None else torch.from_numpy(labels.astype(np.int64)))

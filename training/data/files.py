@@ -1,0 +1,105 @@
+"""Readers of data files: IDX (MNIST's own format), .npz archives, folders of images."""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+
+from training.data.dataset import DataError, Dataset, image_dataset
+
+IDX_UINT8 = 0x08
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+IDX_STEMS = {"train": "train", "test": "t10k"}
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """One IDX file of unsigned bytes, plain or gzip -> uint8 array of the shape its header states."""
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
+    if len(raw) < 4 or raw[0] != 0 or raw[1] != 0:
+        raise DataError(f"{path}: not an IDX file (it must start with two zero bytes)")
+    if raw[2] != IDX_UINT8:
+        raise DataError(f"{path}: IDX type 0x{raw[2]:02x}; only unsigned bytes (0x08) are supported")
+    dims = raw[3]
+    header = 4 + 4 * dims
+    shape = tuple(int(n) for n in np.frombuffer(raw, ">u4", count=dims, offset=4)) if len(raw) >= header else ()
+    if not shape or len(raw) - header != int(np.prod(shape)):
+        raise DataError(f"{path}: the file is truncated or its header {list(shape)} is wrong; get it again")
+    return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
+
+
+def idx_folder(folder: Path, name: str, split: str) -> Dataset:
+    """A folder in MNIST's layout ({train,t10k}-{images-idx3,labels-idx1}-ubyte[.gz])."""
+    stem = IDX_STEMS[split]
+    images = read_idx(_plain_or_gz(folder, f"{stem}-images-idx3-ubyte"))
+    labels = read_idx(_plain_or_gz(folder, f"{stem}-labels-idx1-ubyte"))
+    return image_dataset(name, images, labels)
+
+
+def is_idx_folder(folder: Path) -> bool:
+    return any(folder.glob("*-images-idx3-ubyte*"))
+
+
+def npz_file(path: Path, split: str) -> Dataset:
+    """An archive with ``{split}_images`` (and ``{split}_labels``), or ``images``/``points`` (and ``labels``)."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not a readable .npz archive ({error})") from error
+    labels = arrays.get(f"{split}_labels", arrays.get("labels"))
+    images = arrays.get(f"{split}_images", arrays.get("images"))
+    if images is not None:
+        return image_dataset(path.stem, images, labels)
+    points = arrays.get(f"{split}_points", arrays.get("points"))
+    if points is None:
+        wanted = f"{split}_images, images, {split}_points or points"
+        raise DataError(f"{path}: holds {sorted(arrays)}, but none of {wanted}")
+    return points_dataset(path.stem, points, labels)
+
+
+def points_dataset(name: str, points: np.ndarray, labels: np.ndarray | None) -> Dataset:
+    """Numeric points [n, dim] -> ``Dataset``."""
+    if points.dtype.kind not in "fiu" or points.ndim != 2:
+        raise DataError(f"{name}: points must be numbers [n, dim], not {points.dtype} {list(points.shape)}")
+    return Dataset(
+        name,
+        torch.from_numpy(points.astype(np.float32)),
+        None if labels is None else torch.from_numpy(labels.astype(np.int64)),
+    )
+
+
+def image_folder(folder: Path) -> Dataset:
+    """Every image below ``folder``, all of one size; grey stays grey; sub-folder names become labels."""
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    if len(paths) < 2:
+        raise DataError(f"{folder}: found {len(paths)} image(s) ({', '.join(IMAGE_SUFFIXES)}); at least 2 are needed")
+    images = [_read_image(path) for path in paths]
+    for path, image in zip(paths, images, strict=True):
+        if image.shape != images[0].shape:
+            raise DataError(f"{path}: size {image.shape[:2]} differs from {images[0].shape[:2]}; resize them first")
+    parents = sorted({p.parent for p in paths})
+    labels = np.array([parents.index(p.parent) for p in paths]) if len(parents) > 1 else None
+    return image_dataset(folder.name, np.stack(images), labels)
+
+
+def _read_image(path: Path) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image if image.mode == "L" else image.convert("RGB"))
+    except (OSError, UnidentifiedImageError) as error:
+        raise DataError(f"{path}: not a readable image ({error})") from error
+
+
+def _plain_or_gz(folder: Path, name: str) -> Path:
+    for candidate in (folder / f"{name}.gz", folder / name):
+        if candidate.is_file():
+            return candidate
+    raise DataError(f"{folder}: {name}.gz is missing; the folder needs the four IDX files of MNIST's layout")

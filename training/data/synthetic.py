@@ -1,0 +1,47 @@
+"""Data sets made from a formula: 2-D mixtures, the Swiss roll, Gaussians."""
+
+from __future__ import annotations
+
+from math import isqrt
+
+import torch
+from sklearn.datasets import make_swiss_roll
+
+from training.data.dataset import DataError, Dataset
+
+GRID_SPACING = 2.0
+GRID_STD = 0.05
+GRID_SCALE = 2.828  # DOT's setting: centres {-4, .., 4}^2, std 0.05, everything divided by 2.828
+SWISS_NOISE = 0.25
+SWISS_SCALE = 7.5  # DOT's setting: sklearn noise 0.25, dimensions 0 and 2, divided by 7.5
+
+
+def gaussian_grid(modes: int, n: int, seed: int) -> Dataset:
+    """``modes`` (a square number) Gaussians on a centred grid; labels are the modes (Tanaka 2019)."""
+    side = isqrt(modes)
+    if side * side != modes or side < 2:
+        raise DataError(f"gaussians-{modes}: the number of modes must be a square of 2 or more")
+    rng = torch.Generator().manual_seed(seed)
+    labels = torch.randint(modes, (n,), generator=rng)
+    centres = gaussian_grid_centres(modes)
+    noise = torch.randn(n, 2, generator=rng) * GRID_STD / GRID_SCALE
+    return Dataset(f"gaussians-{modes}", centres[labels] + noise, labels)
+
+
+def gaussian_grid_centres(modes: int) -> torch.Tensor:
+    """Centres of ``gaussian_grid``, float32 [modes, 2]."""
+    side = isqrt(modes)
+    axis = (torch.arange(side) - (side - 1) / 2) * GRID_SPACING / GRID_SCALE
+    return torch.cartesian_prod(axis, axis)
+
+
+def swiss_roll(n: int, seed: int) -> Dataset:
+    """The 2-D Swiss roll of Tanaka 2019."""
+    points, _ = make_swiss_roll(n, noise=SWISS_NOISE, random_state=seed)
+    return Dataset("swiss-roll", torch.from_numpy(points[:, [0, 2]]).float() / SWISS_SCALE)
+
+
+def standard_normal(dim: int, n: int, seed: int) -> Dataset:
+    """N(0, I_dim): the data of the perfect generator."""
+    rng = torch.Generator().manual_seed(seed)
+    return Dataset(f"normal-{dim}", torch.randn(n, dim, generator=rng))
