@@ -1,0 +1,50 @@
+"""Frechet distance between Gaussians fitted to features (FID, Heusel et al. 2017)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from training.metrics.inputs import as_samples, same_space
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Mean [d] and a root R [min(n, d), d] of the covariance, S = R^T R with the divisor n - 1; float64."""
+
+    mean: torch.Tensor
+    root: torch.Tensor
+
+
+def fit_gaussian(features: torch.Tensor, name: str = "real") -> Gaussian:
+    """Statistics of features [n, d], n >= 2. Raises ValueError.
+
+    The root comes from a QR factorisation of the centred features: the covariance is never formed, so no
+    eigenvalue is rounded below zero, and fewer samples than dimensions are no special case.
+    """
+    samples = as_samples(features, name, at_least=2)
+    mean = samples.mean(dim=0)
+    root: torch.Tensor = torch.linalg.qr((samples - mean) / (len(samples) - 1) ** 0.5, mode="r").R
+    return Gaussian(mean, root)
+
+
+def frechet_distance(first: Gaussian, second: Gaussian) -> float:
+    """||m1 - m2||^2 + Tr(S1 + S2 - 2 (S1 S2)^(1/2)), squared units of the features.
+
+    With S = R^T R the eigenvalues of S1 S2 are the squared singular values of R1 R2^T, hence
+    Tr (S1 S2)^(1/2) is the sum of those singular values: no matrix square root is taken.
+    """
+    shift = (first.mean - second.mean).square().sum()
+    spread = first.root.square().sum() + second.root.square().sum()
+    overlap = torch.linalg.svdvals(first.root @ second.root.T).sum()
+    return max(0.0, float(shift + spread - 2 * overlap))
+
+
+def fid(real: torch.Tensor, fake: torch.Tensor) -> float:
+    """Frechet distance of features [n, d] and [m, d], n, m >= 2. Raises ValueError.
+
+    Biased upwards by about 1/n: compare only at equal n, and only with the same feature extractor.
+    """
+    real, fake = same_space(real, fake, at_least=2)
+    return frechet_distance(fit_gaussian(real), fit_gaussian(fake, "fake"))
