@@ -18,6 +18,7 @@ from torch import nn
 
 from models.importance import ImportanceNetwork
 from models.manifest import SCHEMA_VERSION, Manifest, NetworkRole, NetworkSpec
+from models.placement import place
 from models.priors import Prior
 from models.registry import ArchitectureError, build
 
@@ -64,7 +65,7 @@ def load_bundle(folder: Path, device: torch.device | str = "cpu") -> Bundle:
     _check_consistency(folder, bundle)
     _probe(folder, bundle)
     for network in networks.values():
-        network.to(device=device, memory_format=torch.channels_last)
+        place(network, device)
     return bundle
 
 

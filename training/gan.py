@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from models.placement import place
 from models.priors import Prior, PriorKind
 from models.registry import build
 from training.checkpoint import (
@@ -72,11 +73,10 @@ class GanRun:
         self.ema = build(config.generator, {"latent_dim": config.latent_dim, **config.generator_config})
         self.ema.load_state_dict(self.generator.state_dict())
         for network in (self.generator, self.critic, self.ema):
-            network.to(device=device, memory_format=torch.channels_last)
+            place(network, device)
         freeze(self.ema.eval())
-        adam = {"betas": config.betas, "fused": True}
-        self.opt_generator = torch.optim.Adam(self.generator.parameters(), lr=config.lr_generator, **adam)
-        self.opt_critic = torch.optim.Adam(self.critic.parameters(), lr=config.lr_critic, **adam)
+        self.opt_generator = _adam(self.generator, config.lr_generator, config.betas)
+        self.opt_critic = _adam(self.critic, config.lr_critic, config.betas)
         self.done = 0
 
     def step(self) -> dict[str, torch.Tensor]:
@@ -170,6 +170,10 @@ def train_gan(
                 if on_snapshot:
                     on_snapshot(run)
     return run
+
+
+def _adam(network: nn.Module, lr: float, betas: tuple[float, float]) -> torch.optim.Adam:
+    return torch.optim.Adam(network.parameters(), lr=lr, betas=betas, fused=True)
 
 
 def _floats(network: nn.Module) -> list[torch.Tensor]:

@@ -31,6 +31,11 @@ class Progress:
             for name, value in values.items():
                 self._writer.add_scalar(name, value, self._step)
 
+    def scalar(self, name: str, value: float) -> None:
+        """One value at the current step, at once."""
+        if self._writer is not None:
+            self._writer.add_scalar(name, value, self._step)
+
     def __enter__(self) -> Self:
         return self
 

@@ -25,7 +25,7 @@ class Cnn28Generator(nn.Module):
         self, latent_dim: int = 100, channels: tuple[int, int, int, int] = (128, 64, 32, 16), norm: bool = False
     ) -> None:
         super().__init__()
-        self.latent_dim, self.channels, self.norm = latent_dim, tuple(channels), norm
+        self.latent_dim, self.channels, self.norm = latent_dim, channels, norm
         c0, c1, c2, c3 = channels
         self.project = nn.Linear(latent_dim, c0 * FIRST_SIDE**2)
         self.body = nn.Sequential(

@@ -1,0 +1,63 @@
+"""Train the classifiers whose penultimate layers are the feature spaces of the metrics."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from models.registry import build
+from training.data.dataset import DataError, Dataset, as_network_input
+from training.randomness import step_generator
+
+LEARNING_RATE = 2e-3
+WEIGHT_DECAY = 1e-2
+BATCH = 128
+EVAL_BATCH = 500
+
+
+def train_classifier(architecture: str, data: Dataset, epochs: int, seed: int, device: torch.device) -> nn.Module:
+    """A network of ``architecture`` with ``logits``, trained on labelled ``data``; returned in eval mode, frozen."""
+    if data.labels is None:
+        raise DataError(f"{data.name}: a feature classifier needs labels; use --features pixels instead")
+    torch.manual_seed(seed)
+    network = build(architecture, {"classes": int(data.labels.max()) + 1}).to(device)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    steps = epochs * (len(data) // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
+    network.train()
+    for step in range(steps):
+        index = torch.randint(len(data), (BATCH,), generator=step_generator(seed, step))
+        logits = _logits(network, data.batch(index).to(device))
+        loss = nn.functional.cross_entropy(logits, data.labels[index].to(device))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return network.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def features_of(network: nn.Module | None, samples: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Features float32 [n, f] on the CPU of uint8 images, float images or points; without a network the raw values."""
+    if network is None:
+        return as_network_input(samples).flatten(1).cpu()
+    parts = [network(as_network_input(rows).to(device)).cpu() for rows in samples.split(EVAL_BATCH)]
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def predicted_classes(network: nn.Module, samples: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Most likely class, int64 [n]."""
+    logits = torch.cat([_logits(network, as_network_input(rows).to(device)) for rows in samples.split(EVAL_BATCH)])
+    return logits.argmax(1).cpu()
+
+
+def accuracy(network: nn.Module, data: Dataset, device: torch.device) -> float:
+    """Share of ``data`` classified correctly."""
+    assert data.labels is not None
+    return float((predicted_classes(network, data.samples, device) == data.labels).float().mean())
+
+
+def _logits(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    scores: torch.Tensor = network.get_submodule("head")(network(x))
+    return scores

@@ -1,0 +1,80 @@
+"""State of an importance training run: the network, its average, and the best average so far."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from models.importance import ImportanceNetwork
+from training.checkpoint import (
+    CheckpointError,
+    load_checkpoint,
+    optimizer_state,
+    restore_optimizer,
+    save_checkpoint,
+)
+from training.weights.config import WeightsConfig
+
+
+class WeightsRun:
+    """``score`` of a network is its held-out energy distance: lower is better."""
+
+    def __init__(self, network: ImportanceNetwork, config: WeightsConfig, key: str) -> None:
+        self.config, self.network, self.key = config, network, key
+        self.average = copy.deepcopy(network).requires_grad_(False)
+        self.best = copy.deepcopy(self.average)
+        self.optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        self.done = 0
+        self.history: list[tuple[int, float]] = []
+
+    def descend(self, loss: torch.Tensor) -> None:
+        """One optimizer step and one update of the average."""
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        decay = min(self.config.ema_decay, (1 + self.done) / (10 + self.done))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
+        self.done += 1
+
+    def consider(self, score: float) -> None:
+        """Keep the average if it is the best so far."""
+        if not self.history or score < min(value for _, value in self.history):
+            self.best.load_state_dict(self.average.state_dict())
+        self.history.append((self.done, score))
+
+    @property
+    def stale(self) -> bool:
+        """No better score in the last ``patience`` validations."""
+        scores = [value for _, value in self.history]
+        return len(scores) - scores.index(min(scores)) > self.config.patience if scores else False
+
+    def save(self, path: Path, modules: dict[str, nn.Module], optimizers: dict[str, torch.optim.Optimizer]) -> None:
+        ours = {"network": self.network, "average": self.average, "best": self.best, **modules}
+        state: dict[str, Any] = {name: module.state_dict() for name, module in ours.items()}
+        state |= {name: optimizer_state(opt) for name, opt in {"optimizer": self.optimizer, **optimizers}.items()}
+        save_checkpoint(path, state, {"step": self.done, "history": self.history, **self._identity()})
+
+    def restore(self, path: Path, modules: dict[str, nn.Module], optimizers: dict[str, torch.optim.Optimizer]) -> None:
+        """Continue from ``path``; it must come from the same settings, generator, features and data."""
+        state, meta = load_checkpoint(path)
+        if any(meta.get(name) != value for name, value in self._identity().items()):
+            raise CheckpointError(f"{path} belongs to other settings, networks or data; use another --out")
+        ours = {"network": self.network, "average": self.average, "best": self.best, **modules}
+        for name, module in ours.items():
+            module.load_state_dict(state[name])
+        for name, optimizer in {"optimizer": self.optimizer, **optimizers}.items():
+            restore_optimizer(optimizer, state[name])
+        self.done = int(meta["step"])
+        self.history = [(int(step), float(score)) for step, score in meta["history"]]
+
+    def _identity(self) -> dict[str, Any]:
+        settings = json.loads(json.dumps(asdict(self.config)))
+        del settings["steps"]
+        return {"settings": settings, "key": self.key}

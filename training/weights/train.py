@@ -1,0 +1,107 @@
+"""Importance training: one loop for every objective, selected on held-out training data, resumable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from models.importance import ImportanceNetwork
+from training.features import features_of
+from training.progress import Progress
+from training.randomness import step_generator
+from training.weights.adversarial import AdversarialObjective
+from training.weights.calibrate import normalise_mean
+from training.weights.config import AdversarialConfig, EnergyConfig, WeightsConfig
+from training.weights.energy import EnergyObjective, HeldOutEnergy
+from training.weights.problem import Problem, digest, make_pool
+from training.weights.run import WeightsRun
+from training.weights.transport import TransportObjective
+
+CHECKPOINT = "weights-checkpoint.safetensors"
+POOL_SEED, HELD_OUT_SEED, NORMALISE_SEED = 1_000_001, 1_000_002, 1_000_003
+"""Offsets from the run's seed, so that pools, held-out latents and steps never share a stream."""
+
+
+class Objective(Protocol):
+    """What the loop needs: a loss for a batch drawn with ``rng``."""
+
+    def loss(self, network: ImportanceNetwork, rng: torch.Generator) -> torch.Tensor: ...
+
+
+@dataclass(frozen=True)
+class TrainedWeights:
+    """The selected network, normalised, with the held-out energy distance at each validation."""
+
+    network: ImportanceNetwork
+    history: list[tuple[int, float]]
+    unweighted: float
+
+
+def train_weights(config: WeightsConfig, problem: Problem, out: Path) -> TrainedWeights:
+    """Train w in folder ``out``, resuming from its checkpoint; the average with the best held-out energy wins."""
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(config.seed)
+    network = ImportanceNetwork(problem.prior.dim, config.hidden, config.head, config.cap, config.negative_slope).to(
+        problem.device
+    )
+    key = f"{digest(problem.generator)}-{digest(problem.features)}-{problem.real.name}-{len(problem.real)}"
+    run = WeightsRun(network, config, key)
+    held_out, training = _real_features(config, problem)
+    pool = make_pool(problem, config.held_out_rows, config.seed + HELD_OUT_SEED, out / "held-out.safetensors")
+    validate = HeldOutEnergy(pool.to(problem.device), held_out)
+    objective = _objective(config, problem, training, network, out)
+    modules, optimizers = _extra_state(objective)
+    if (out / CHECKPOINT).exists():
+        run.restore(out / CHECKPOINT, modules, optimizers)
+    else:
+        run.consider(validate(run.average))  # flat weights: what training has to beat
+    _loop(run, objective, validate, out)
+    best = run.best
+    if config.normalise:
+        normalise_mean(best, problem.prior, config.seed + NORMALISE_SEED)
+    return TrainedWeights(best.cpu(), run.history, run.history[0][1])
+
+
+def _loop(run: WeightsRun, objective: Objective, validate: HeldOutEnergy, out: Path) -> None:
+    config = run.config
+    modules, optimizers = _extra_state(objective)
+    with Progress(out, total=config.steps, start=run.done, title=config.objective.name) as progress:
+        while run.done < config.steps and not run.stale:
+            rng = step_generator(config.seed, run.done, next(run.network.parameters()).device)
+            if isinstance(objective, AdversarialObjective):
+                objective.prepare(run.network, run.done, rng)
+            loss = objective.loss(run.network, rng)
+            run.descend(loss)
+            progress.update({"loss/weights": loss.detach()})
+            if run.done % config.validate_every == 0 or run.done == config.steps:
+                run.consider(validate(run.average))
+                progress.scalar("held_out/energy_distance", run.history[-1][1])
+                run.save(out / CHECKPOINT, modules, optimizers)
+
+
+def _real_features(config: WeightsConfig, problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
+    held_out, rest = problem.split_real(min(config.held_out_real, len(problem.real) // 4))
+    held, kept = (features_of(problem.features, part.samples, problem.device) for part in (held_out, rest))
+    return held.to(problem.device), kept.to(problem.device)
+
+
+def _objective(
+    config: WeightsConfig, problem: Problem, real: torch.Tensor, network: ImportanceNetwork, out: Path
+) -> Objective:
+    settings = config.objective
+    if isinstance(settings, AdversarialConfig):
+        return AdversarialObjective(settings, problem, config.cap)
+    pool = make_pool(problem, config.pool_rows, config.seed + POOL_SEED, out / "pool.safetensors").to(problem.device)
+    if isinstance(settings, EnergyConfig):
+        return EnergyObjective(settings, pool, real)
+    return TransportObjective(settings, pool, real, network, config.seed)
+
+
+def _extra_state(objective: Objective) -> tuple[dict[str, nn.Module], dict[str, torch.optim.Optimizer]]:
+    if isinstance(objective, AdversarialObjective):
+        return {"critic": objective.critic}, {"opt_critic": objective.optimizer}
+    return {}, {}
