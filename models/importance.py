@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import log
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
@@ -36,6 +36,13 @@ class ImportanceNetwork(nn.Module):
         if not cap > 1:
             raise ValueError(f"the cap must be above 1 (weights have mean 1), not {cap}")
         self.latent_dim, self.head, self.cap = latent_dim, head, cap
+        self.config: dict[str, Any] = {
+            "latent_dim": latent_dim,
+            "hidden": list(hidden),
+            "head": head,
+            "cap": cap,
+            "negative_slope": negative_slope,
+        }
         self.body = leaky_mlp(latent_dim, tuple(hidden), 1, negative_slope)
         output = self.body[-1]
         assert isinstance(output, nn.Linear)

@@ -1,0 +1,74 @@
+"""Every metric on one block: equal numbers of real and generated rows in one feature space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from training.features import features_of, predicted_classes
+from training.metrics.classes import class_shares, total_variation
+from training.metrics.discrepancy import energy_distance, kid
+from training.metrics.fid import fid
+from training.metrics.hausdorff import average_hausdorff
+from training.metrics.neighbours import density_coverage, precision_recall
+from training.metrics.transport import emd
+
+HIGHER_IS_BETTER = ("precision", "recall", "density", "coverage")
+
+
+@dataclass(frozen=True)
+class Space:
+    """A feature space: ``network`` None means raw coordinates; ``role`` says whether training saw it."""
+
+    name: str
+    role: str
+    network: nn.Module | None
+
+    def features(self, samples: torch.Tensor, device: torch.device) -> torch.Tensor:
+        return features_of(self.network, samples, device)
+
+    def classes(self, samples: torch.Tensor, device: torch.device) -> torch.Tensor | None:
+        """Predicted classes where the space is a classifier's."""
+        return None if self.network is None else predicted_classes(self.network, samples, device)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Features [n, f] and, where known, classes [n] of samples in one space."""
+
+    features: torch.Tensor
+    classes: torch.Tensor | None
+
+    def __getitem__(self, rows: slice) -> Rows:
+        return Rows(self.features[rows], None if self.classes is None else self.classes[rows])
+
+
+def rows_of(space: Space, samples: torch.Tensor, device: torch.device) -> Rows:
+    """``samples`` (uint8 images, float images or points) as the space sees them."""
+    return Rows(space.features(samples, device), space.classes(samples, device))
+
+
+def measure(real: Rows, fake: Rows) -> dict[str, float]:
+    """All metrics of ``fake`` against ``real``, n rows each; energy distance and KID are unbiased, may be negative."""
+    x, y = real.features, fake.features
+    neighbours, ties = precision_recall(x, y), density_coverage(x, y)
+    values = {
+        "fid": fid(x, y),
+        "energy_distance": energy_distance(x, y),
+        "kid": kid(x, y),
+        "emd": emd(x, y),
+        "emd_squared": emd(x, y, power=2),
+        "precision": neighbours.precision,
+        "recall": neighbours.recall,
+        "density": ties.density,
+        "coverage": ties.coverage,
+        "average_hausdorff": average_hausdorff(x, y),
+    }
+    if real.classes is not None and fake.classes is not None:
+        count = int(torch.cat([real.classes, fake.classes]).max()) + 1
+        values["class_total_variation"] = total_variation(
+            class_shares(real.classes, count), class_shares(fake.classes, count)
+        )
+    return values

@@ -1,0 +1,108 @@
+"""Methods side by side: the same disjoint blocks of held-out data, paired differences with 97% intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from training.evaluation.blocks import HIGHER_IS_BETTER, Rows, measure
+from training.metrics.intervals import Interval, paired_difference, student_interval
+
+BLOCKS = 10
+
+
+@dataclass(frozen=True)
+class Table:
+    """``values[method][metric]`` is one number a block."""
+
+    values: dict[str, dict[str, list[float]]]
+    block_rows: int
+
+    def summary(self) -> dict[str, dict[str, dict[str, float]]]:
+        """Mean and half width of the 97% Student interval over blocks."""
+        return {
+            method: {metric: _as_dict(student_interval(numbers)) for metric, numbers in metrics.items()}
+            for method, metrics in self.values.items()
+        }
+
+    def paired(self, method: str, base: str) -> dict[str, dict[str, float]]:
+        """``method`` minus ``base`` block by block, with the change relative to the base's mean."""
+        rows: dict[str, dict[str, float]] = {}
+        for metric, numbers in self.values[method].items():
+            reference = self.values[base][metric]
+            mean = sum(reference) / len(reference)
+            relative = {"relative": (sum(numbers) / len(numbers) - mean) / mean} if mean else {}
+            rows[metric] = _as_dict(paired_difference(numbers, reference)) | relative
+        return rows
+
+
+def compare(real: Rows, floor: Rows, generated: Mapping[str, Rows], blocks: int = BLOCKS) -> Table:
+    """Measure each method on ``blocks`` disjoint blocks of ``real``; "floor" is other real data in the fakes' place.
+
+    All row sets are cut to the largest equal blocks they allow, in order.
+    """
+    candidates = {"floor": floor, **generated}
+    size = min(len(real.features), *(len(rows.features) for rows in candidates.values())) // blocks
+    values: dict[str, dict[str, list[float]]] = {method: {} for method in candidates}
+    for block in range(blocks):
+        cut = slice(block * size, (block + 1) * size)
+        for method, rows in candidates.items():
+            for metric, value in measure(real[cut], rows[cut]).items():
+                values[method].setdefault(metric, []).append(value)
+    return Table(values, size)
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What "better" must mean before it is claimed: at least ``effect`` of the base's mean, beyond the interval."""
+
+    metric: str
+    effect: float
+
+    def judge(self, table: Table, method: str, base: str) -> dict[str, Any]:
+        row = table.paired(method, base)[self.metric]
+        sign = -1.0 if self.metric in HIGHER_IS_BETTER else 1.0
+        base_mean = table.summary()[base][self.metric]["mean"]
+        worst = sign * row["mean"] + row["half_width"]
+        return {
+            "metric": self.metric,
+            "minimum_effect": self.effect,
+            "difference": row["mean"],
+            "half_width": row["half_width"],
+            "passed": worst <= -self.effect * abs(base_mean),
+        }
+
+
+MINIMUM_EFFECTS = (Criterion("fid", 0.05), Criterion("energy_distance", 0.10))
+MAX_RECALL_LOSS = 0.03
+
+
+def verdict(table: Table, method: str, base: str = "prior") -> dict[str, Any]:
+    """Whether ``method`` may be called better than ``base`` in this space, criterion by criterion."""
+    improvements = [criterion.judge(table, method, base) for criterion in MINIMUM_EFFECTS]
+    recall = table.paired(method, base)["recall"]["mean"]
+    summary = table.summary()
+    emd, floor = summary[method]["emd"]["mean"], summary["floor"]["emd"]["mean"]
+    checks = {"recall_kept": recall >= -MAX_RECALL_LOSS, "emd_not_below_floor": emd >= floor}
+    return {
+        "improvements": improvements,
+        "recall_change": recall,
+        "max_recall_loss": MAX_RECALL_LOSS,
+        "emd": emd,
+        "emd_floor": floor,
+        **checks,
+        "passed": all(item["passed"] for item in improvements) and all(checks.values()),
+    }
+
+
+def _as_dict(interval: Interval) -> dict[str, float]:
+    return {"mean": interval.mean, "half_width": interval.half_width}
+
+
+def concatenate(parts: list[Rows]) -> Rows:
+    """Rows one after another."""
+    known = [part.classes for part in parts if part.classes is not None]
+    return Rows(torch.cat([part.features for part in parts]), torch.cat(known) if known else None)

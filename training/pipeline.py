@@ -1,0 +1,169 @@
+"""From a training run to a bundle: generator, then feature spaces, then weights, each step a bundle on disk."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from models.bundle import Bundle, load_bundle, save_bundle
+from models.generators.cnn28 import Cnn28Generator
+from models.importance import ImportanceNetwork
+from models.manifest import ImportanceSpec, Manifest, NetworkRole, NetworkSpec, OutputSpec, PriorSpec
+from models.registry import build
+from training.checkpoint import load_checkpoint
+from training.data.catalog import fixed_split
+from training.data.dataset import DataError, Dataset
+from training.evaluation.curve import generator_curve
+from training.evaluation.report import spaces_of
+from training.features import accuracy, train_classifier
+from training.gan import CHECKPOINT, CONFIG, SNAPSHOTS, GanConfig
+from training.weights.calibrate import calibrate
+from training.weights.config import WeightsConfig
+from training.weights.problem import SPLIT_SEED, Problem
+from training.weights.train import TrainedWeights, train_weights
+
+NO_HASH = "0" * 64  # save_bundle puts the hash of the weights as written in its place
+LICENCE = "Apache-2.0"
+CALIBRATION_SEED = 2_000_001
+FEATURE_SPACES: dict[NetworkRole, tuple[str, int]] = {
+    "features": ("lenet-features", 1),
+    "features_independent": ("residual-features", 2),
+}
+"""Role -> architecture and seed. Training reads the first only; reports quote the second."""
+
+
+def gan_bundle(run: Path, out: Path, snapshot: Path | None = None) -> Manifest:
+    """The generator (its average, batch normalisation folded) and critic of a GAN run as a bundle.
+
+    ``snapshot``: a file of the run's ``snapshots/``; the run's last state without it.
+    """
+    config = GanConfig(**json.loads((run / CONFIG).read_text()))
+    state, meta = load_checkpoint(run / CHECKPOINT)
+    generator_config = {"latent_dim": config.latent_dim, **config.generator_config}
+    generator = build(config.generator, generator_config)
+    generator.load_state_dict(load_file(snapshot) if snapshot else state["ema"])
+    generator.eval()
+    if isinstance(generator, Cnn28Generator) and generator.norm:
+        generator = generator.folded()
+        generator_config = {key: value for key, value in generator_config.items() if key != "norm"}
+    critic = build(config.critic, config.critic_config)
+    critic.load_state_dict(state["critic"])
+    with torch.no_grad():
+        shape = tuple(generator(torch.zeros(1, config.latent_dim)).shape[1:])
+    steps = snapshot.stem.removeprefix("step-").lstrip("0") if snapshot else str(meta["step"])
+    manifest = Manifest(
+        name=config.data,
+        version="1",
+        licence=LICENCE,
+        description=f"{config.loss} GAN with gradient penalty on {config.data}, {steps} generator steps.",
+        prior=PriorSpec(kind=config.prior, dim=config.latent_dim),
+        output=_output_spec(shape),
+        networks={
+            "generator": NetworkSpec(architecture=config.generator, config=generator_config, sha256=NO_HASH),
+            "critic": NetworkSpec(architecture=config.critic, config=config.critic_config, sha256=NO_HASH),
+        },
+    )
+    return save_bundle(out, manifest, {"generator": generator, "critic": critic})
+
+
+def add_features(folder: Path, data: Dataset, test: Dataset, epochs: int, device: torch.device) -> dict[str, float]:
+    """Train both feature classifiers on ``data`` into the bundle; returns their accuracy on ``test``."""
+    bundle = load_bundle(folder)
+    if data.is_points or tuple(data.samples.shape[1:]) != (1, 28, 28):
+        raise DataError(f"{data.name}: feature classifiers take 28x28 grey images; leave them out for other data")
+    networks, specs = dict(bundle.networks), dict(bundle.manifest.networks)
+    scores: dict[str, float] = {}
+    for role, (architecture, seed) in FEATURE_SPACES.items():
+        networks[role] = train_classifier(architecture, data, epochs, seed, device)
+        specs[role] = NetworkSpec(architecture=architecture, config={"classes": 10}, sha256=NO_HASH)
+        scores[role] = accuracy(networks[role], test, device)
+    save_bundle(folder, bundle.manifest.model_copy(update={"networks": specs}), networks)
+    return scores
+
+
+def problem_of(bundle: Bundle, data: Dataset, device: torch.device) -> Problem:
+    """What importance training starts from; without a ``features`` network distances are between raw samples."""
+    expected = bundle.manifest.output.shape
+    if tuple(data.samples.shape[1:]) != expected:
+        got = tuple(data.samples.shape[1:])
+        raise DataError(f"{data.name} has samples of shape {got}, the bundle {bundle.name} makes {expected}")
+    return Problem(
+        prior=bundle.prior,
+        generator=bundle.generator,
+        features=bundle.networks.get("features"),
+        real=data,
+        device=device,
+        critic=bundle.networks.get("critic"),
+    )
+
+
+def weights_bundle(
+    config: WeightsConfig, source: Path, data: Dataset, out: Path, device: torch.device
+) -> TrainedWeights:
+    """Train w for the bundle ``source`` in folder ``out``; the bundle with its weights is ``out / "bundle"``."""
+    bundle = load_bundle(source, device)
+    trained = train_weights(config, problem_of(bundle, data, device), out)
+    save_with_weights(bundle, trained.network, config.objective.name, out / "bundle")
+    (out / "weights.json").write_text(json.dumps(_record(config, trained), indent=2) + "\n")
+    return trained
+
+
+def save_with_weights(bundle: Bundle, network: ImportanceNetwork, objective: str, out: Path) -> Manifest:
+    """``bundle`` with ``network`` as its importance network, calibrated on fresh latents."""
+    networks: dict[NetworkRole, nn.Module] = {**bundle.networks, "importance": network}
+    spec = NetworkSpec(architecture="importance-mlp", config=network.config, sha256=NO_HASH)
+    manifest = bundle.manifest.model_copy(
+        update={
+            "networks": {**bundle.manifest.networks, "importance": spec},
+            "importance": ImportanceSpec(head=network.head, cap=network.cap, objective=objective),
+            "calibration": calibrate(network, bundle.prior, CALIBRATION_SEED),
+        }
+    )
+    return save_bundle(out, manifest, networks)
+
+
+def snapshots(run: Path) -> dict[int, Path]:
+    """Generator snapshots of a GAN run by step, in order."""
+    return {int(path.stem.removeprefix("step-")): path for path in sorted((run / SNAPSHOTS).glob("step-*.safetensors"))}
+
+
+def _output_spec(shape: tuple[int, ...]) -> OutputSpec:
+    if len(shape) == 1:
+        return OutputSpec(kind="points", shape=shape)
+    return OutputSpec(kind="image", shape=shape, range=(-1.0, 1.0))
+
+
+def _record(config: WeightsConfig, trained: TrainedWeights) -> dict[str, Any]:
+    return {
+        "settings": asdict(config),
+        "held_out_energy_distance": {
+            "unweighted": trained.unweighted,
+            "best": min(score for _, score in trained.history),
+            "history": trained.history,
+        },
+    }
+
+
+def other_weights(bundle: Bundle, folders: list[Path]) -> dict[str, ImportanceNetwork]:
+    """Importance networks of other bundles by their run's name; they must belong to the same generator."""
+    found: dict[str, ImportanceNetwork] = {}
+    for folder in folders:
+        other = load_bundle(folder)
+        same = other.manifest.networks["generator"].sha256 == bundle.manifest.networks["generator"].sha256
+        if other.importance is None or not same:
+            raise ValueError(f"{folder} has no weights, or another generator than {bundle.name}")
+        found[folder.resolve().parent.name if folder.name == "bundle" else folder.name] = other.importance
+    return found
+
+
+def curve_of_run(run: Path, bundle: Bundle, train: Dataset, test: Dataset) -> list[dict[str, Any]]:
+    """Quality of the run's generator over its snapshots, in the bundle's feature spaces."""
+    config = GanConfig(**json.loads((run / CONFIG).read_text()))
+    held_out, _ = fixed_split(train, min(len(test), len(train) // 4), SPLIT_SEED)
+    return generator_curve(config, snapshots(run), spaces_of(bundle), held_out, test)

@@ -1,0 +1,70 @@
+"""Named settings: GANs by data set, objectives of importance training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from training.gan import GanConfig
+from training.weights.config import AdversarialConfig, EnergyConfig, TransportConfig, WeightsConfig
+
+CNN28 = GanConfig(data="", generator_config={"norm": True}, steps=40_000)
+PLANE = GanConfig(
+    data="",
+    prior="uniform",
+    latent_dim=2,
+    generator="mlp-generator",
+    generator_config={"output_shape": [2], "hidden": [256, 256, 256]},
+    critic="mlp-critic",
+    critic_config={"input_dim": 2, "hidden": [512, 512, 512]},
+    loss="wasserstein",
+    steps=20_000,
+    batch=256,
+    n_critic=5,
+    penalty_every=1,
+    lr_generator=1e-4,
+    lr_critic=1e-4,
+    betas=(0.5, 0.9),
+)
+DIGITS = replace(
+    CNN28,
+    data="digits",
+    latent_dim=16,
+    generator="mlp-generator",
+    generator_config={"output_shape": [1, 8, 8], "hidden": [256, 256], "tanh": True},
+    critic="mlp-critic",
+    critic_config={"input_dim": 64, "hidden": [256, 256]},
+    loss="wasserstein",
+    n_critic=3,
+    penalty_every=1,
+    steps=10_000,
+)
+
+GAN_PRESETS: dict[str, GanConfig] = {
+    "fashion-mnist": replace(CNN28, data="fashion-mnist"),
+    "mnist": replace(CNN28, data="mnist"),
+    "digits": DIGITS,
+    "gaussians-25": replace(PLANE, data="gaussians-25"),
+    "swiss-roll": replace(PLANE, data="swiss-roll"),
+}
+"""The plane: DOT's networks and loss (Tanaka 2019), uniform prior. CNN28: Tanielian's thesis, table A.3."""
+
+WEIGHTS_PRESETS: dict[str, WeightsConfig] = {
+    "energy": WeightsConfig(EnergyConfig()),
+    "energy-euclidean": WeightsConfig(EnergyConfig(kernel="euclidean")),
+    "transport": WeightsConfig(TransportConfig()),
+    "transport-raw": WeightsConfig(TransportConfig(null_subtraction=False)),
+    "adversarial": WeightsConfig(AdversarialConfig(), lr=1e-4, steps=3_000, validate_every=200),
+    "paper": WeightsConfig(
+        AdversarialConfig(reward="minimum", mean_penalty=10.0, clip_penalty=3.0),
+        head="relu",
+        negative_slope=0.0,
+        lr=1e-4,
+        weight_decay=0.0,
+        steps=3_000,
+        validate_every=200,
+        normalise=False,
+    ),
+}
+"""``paper`` is METHODS 1.6 for MNIST and Fashion-MNIST with the sign of the w step corrected."""
+
+DEFAULT_OBJECTIVE = "energy"

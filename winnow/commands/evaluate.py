@@ -1,0 +1,55 @@
+"""``winnow evaluate``: prior against latentRS on held-out data, written to the bundle's report.json."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+SHOWN = ("fid", "energy_distance", "emd", "precision", "recall", "class_total_variation")
+
+
+def register(commands: Any) -> None:
+    parser = commands.add_parser("evaluate", help="measure a bundle on held-out data and write its report")
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--data", required=True, help="name or path; its test split is used")
+    parser.add_argument(
+        "--against", type=Path, nargs="*", default=[], help="bundles with other weights"
+    )
+    parser.add_argument("--gan-run", type=Path, help="run folder of the generator, for its curve over training steps")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from models.bundle import load_bundle
+    from training.data.catalog import load
+    from training.device import choose_device
+    from training.evaluation.report import evaluate, write_report
+    from training.pipeline import curve_of_run, other_weights
+
+    device = choose_device(args.device, args.threads)
+    bundle = load_bundle(args.bundle, device)
+    train, test = load(args.data, "train"), load(args.data, "test")
+    report = evaluate(bundle, train, test, args.seed, device, other_weights(bundle, args.against))
+    if args.gan_run:
+        report["generator_curve"] = curve_of_run(args.gan_run, bundle, train, test)
+    path = write_report(report, args.bundle)
+    _print(report)
+    print(f"written to {path}")
+    return 0
+
+
+def _print(report: dict[str, Any]) -> None:
+    for section in report["spaces"]:
+        print(f"\n{section['name']} ({section['role']} space), {report['protocol']['blocks']} blocks of "
+              f"{report['protocol']['block_rows']} rows, mean and 97% interval")  # fmt: skip
+        for method, metrics in section["methods"].items():
+            cells = (f"{m} {v['mean']:.4g}±{v['half_width']:.2g}" for m in SHOWN if (v := metrics.get(m)))
+            print(f"  {method:28} " + "  ".join(cells))
+        for method, verdict in section["verdicts"].items():
+            print(f"  {method}: {'better than the prior' if verdict['passed'] else 'NOT shown better than the prior'}")
+    print(f"\nacceptance: {json.dumps({k: round(v['rate'], 4) for k, v in report['acceptance'].items()})}")

@@ -1,0 +1,110 @@
+"""``winnow train gan|features|weights``: the offline side, each step a bundle on disk."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+FEATURE_EPOCHS = 4
+
+
+def register(commands: Any) -> None:
+    parser = commands.add_parser("train", help="train a generator, feature spaces or importance weights")
+    steps = parser.add_subparsers(dest="what", required=True, metavar="gan|features|weights")
+    _register_gan(steps)
+    _register_features(steps)
+    _register_weights(steps)
+
+
+def _common(steps: Any, name: str, text: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = steps.add_parser(name, help=text)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--threads", type=int, help="CPU threads for torch (default: torch's own choice)")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _register_gan(steps: Any) -> None:
+    parser = _common(steps, "gan", "train a GAN from a preset; resumes when --out holds a checkpoint", run_gan)
+    parser.add_argument("--preset", required=True, help="fashion-mnist, mnist, digits, gaussians-25 or swiss-roll")
+    parser.add_argument("--data", help="name or path of the data (default: the preset's)")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--loss", choices=("hinge", "wasserstein"))
+    for name, kind in (("steps", int), ("batch", int), ("seed", int), ("penalty", float), ("ema-decay", float)):
+        parser.add_argument(f"--{name}", type=kind)
+    parser.add_argument("--checkpoint-every", type=int, default=500, help="steps (default: 500)")
+    parser.add_argument("--snapshot-every", type=int, default=2_500, help="steps (default: 2500)")
+
+
+def _register_features(steps: Any) -> None:
+    parser = _common(steps, "features", "train the two classifiers that metrics are measured with", run_features)
+    parser.add_argument("--bundle", type=Path, required=True, help="bundle to add them to, in place")
+    parser.add_argument("--data", required=True, help="labelled 28x28 data, name or path")
+    parser.add_argument("--epochs", type=int, default=FEATURE_EPOCHS)
+
+
+def _register_weights(steps: Any) -> None:
+    parser = _common(steps, "weights", "train importance weights for a bundle's generator", run_weights)
+    parser.add_argument("--bundle", type=Path, required=True, help="bundle with the generator")
+    parser.add_argument("--data", required=True, help="name or path of the data")
+    parser.add_argument("--objective", help="energy (default), energy-euclidean, transport, transport-raw, "
+                        "adversarial or paper")  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; the result is its bundle/")
+    for name, kind in (("steps", int), ("seed", int), ("cap", float), ("lr", float), ("pool-rows", int)):
+        parser.add_argument(f"--{name}", type=kind)
+    parser.add_argument("--hidden", type=int, nargs="+", help="widths of the hidden layers")
+
+
+def run_gan(args: argparse.Namespace) -> int:
+    from training.data.catalog import load
+    from training.gan import train_gan
+    from training.pipeline import gan_bundle
+    from training.presets import GAN_PRESETS
+
+    config = _choose(GAN_PRESETS, args.preset, "preset")
+    given = {name: getattr(args, name) for name in ("data", "loss", "steps", "batch", "seed", "penalty", "ema_decay")}
+    config = replace(config, **{name: value for name, value in given.items() if value is not None})
+    train_gan(config, load(config.data, "train"), args.out, _device(args), args.checkpoint_every, args.snapshot_every)
+    manifest = gan_bundle(args.out, args.out / "bundle")
+    print(f"{args.out / 'bundle'}: {manifest.description}")
+    return 0
+
+
+def run_features(args: argparse.Namespace) -> int:
+    from training.data.catalog import load
+    from training.pipeline import add_features
+
+    scores = add_features(args.bundle, load(args.data, "train"), load(args.data, "test"), args.epochs, _device(args))
+    for role, score in scores.items():
+        print(f"{role}: test accuracy {score:.4f}")
+    return 0
+
+
+def run_weights(args: argparse.Namespace) -> int:
+    from training.data.catalog import load
+    from training.pipeline import weights_bundle
+    from training.presets import DEFAULT_OBJECTIVE, WEIGHTS_PRESETS
+
+    config = _choose(WEIGHTS_PRESETS, args.objective or DEFAULT_OBJECTIVE, "objective")
+    given = {name: getattr(args, name) for name in ("steps", "seed", "cap", "lr", "pool_rows")}
+    given["hidden"] = tuple(args.hidden) if args.hidden else None
+    config = replace(config, **{name: value for name, value in given.items() if value is not None})
+    trained = weights_bundle(config, args.bundle, load(args.data, "train"), args.out, _device(args))
+    best = min(score for _, score in trained.history)
+    print(f"held-out energy distance {trained.unweighted:.4f} -> {best:.4f}; bundle in {args.out / 'bundle'}")
+    return 0
+
+
+def _choose(presets: dict[str, Any], name: str, what: str) -> Any:
+    if name not in presets:
+        raise ValueError(f"unknown {what} {name!r}; known: {', '.join(presets)}")
+    return presets[name]
+
+
+def _device(args: argparse.Namespace) -> Any:
+    from training.device import choose_device
+
+    return choose_device(args.device, args.threads)
