@@ -27,8 +27,10 @@ class Dataset:
             raise DataError(f"{self.name}: {len(self.samples)} sample(s); at least 2 are needed")
         if self.is_points and not torch.isfinite(self.samples).all():
             raise DataError(f"{self.name}: the data holds NaN or infinite values; remove them first")
-        if self.labels is not None and len(self.labels) != len(self.samples):
-            raise DataError(f"{self.name}: {len(self.samples)} samples but {len(self.labels)} labels")
+        if self.samples.numel() == 0:
+            raise DataError(f"{self.name}: samples of shape {list(self.samples.shape[1:])} hold no values")
+        if self.labels is not None and self.labels.shape != (len(self.samples),):
+            raise DataError(f"{self.name}: {len(self.samples)} samples but labels {list(self.labels.shape)}")
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -62,4 +64,13 @@ def image_dataset(name: str, images: np.ndarray, labels: np.ndarray | None) -> D
     if images.ndim != 4 or images.shape[-1] not in (1, 3):
         raise DataError(f"{name}: images must be [n, h, w] or [n, h, w, 1 or 3], not {list(images.shape)}")
     tensor = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
-    return Dataset(name, tensor, None if labels is None else torch.from_numpy(labels.astype(np.int64)))
+    return Dataset(name, tensor, as_labels(name, labels))
+
+
+def as_labels(name: str, labels: np.ndarray | None) -> torch.Tensor | None:
+    """Integer labels as files hold them -> int64."""
+    if labels is None:
+        return None
+    if labels.dtype.kind not in "iu":
+        raise DataError(f"{name}: labels must be integers, not {labels.dtype}; number the classes 0, 1, 2, ...")
+    return torch.from_numpy(labels.astype(np.int64))

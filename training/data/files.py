@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import gzip
 import zipfile
+import zlib
+from math import prod
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from training.data.dataset import DataError, Dataset, image_dataset
+from training.data.dataset import DataError, Dataset, as_labels, image_dataset
 
 IDX_UINT8 = 0x08
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 IDX_STEMS = {"train": "train", "test": "t10k"}
+# What zipfile, zlib and numpy raise for damaged archives (RuntimeError: "encrypted", "compression not supported").
+NPZ_ERRORS = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+IMAGE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # Pillow's, by plug-in
 
 
 def read_idx(path: Path) -> np.ndarray:
     """One IDX file of unsigned bytes, plain or gzip -> uint8 array of the shape its header states."""
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read ({error}); get it again") from error
     if len(raw) < 4 or raw[0] != 0 or raw[1] != 0:
         raise DataError(f"{path}: not an IDX file (it must start with two zero bytes)")
     if raw[2] != IDX_UINT8:
@@ -30,7 +35,7 @@ def read_idx(path: Path) -> np.ndarray:
     dims = raw[3]
     header = 4 + 4 * dims
     shape = tuple(int(n) for n in np.frombuffer(raw, ">u4", count=dims, offset=4)) if len(raw) >= header else ()
-    if not shape or len(raw) - header != int(np.prod(shape)):
+    if not shape or len(raw) - header != prod(shape):
         raise DataError(f"{path}: the file is truncated or its header {list(shape)} is wrong; get it again")
     return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
 
@@ -49,11 +54,7 @@ def is_idx_folder(folder: Path) -> bool:
 
 def npz_file(path: Path, split: str) -> Dataset:
     """An archive with ``{split}_images`` (and ``{split}_labels``), or ``images``/``points`` (and ``labels``)."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not a readable .npz archive ({error})") from error
+    arrays = _read_npz(path)
     labels = arrays.get(f"{split}_labels", arrays.get("labels"))
     images = arrays.get(f"{split}_images", arrays.get("images"))
     if images is not None:
@@ -65,6 +66,22 @@ def npz_file(path: Path, split: str) -> Dataset:
     return points_dataset(path.stem, points, labels)
 
 
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        # Opened here: numpy leaves its own handle open when the archive is damaged.
+        with path.open("rb") as handle:
+            archive = np.load(handle, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise ValueError("it is a single .npy array; save it with np.savez under a name")
+            arrays = {key: archive[key] for key in archive.files}
+    except NPZ_ERRORS as error:
+        raise DataError(f"{path}: not a readable .npz archive ({error})") from error
+    for key, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise DataError(f"{path}: {key} is not a numpy array; make the archive with np.savez")
+    return arrays
+
+
 def points_dataset(name: str, points: np.ndarray, labels: np.ndarray | None) -> Dataset:
     """Numeric points [n, dim] -> ``Dataset``."""
     if points.dtype.kind not in "fiu" or points.ndim != 2:
@@ -72,7 +89,7 @@ def points_dataset(name: str, points: np.ndarray, labels: np.ndarray | None) -> 
     return Dataset(
         name,
         torch.from_numpy(points.astype(np.float32)),
-        None if labels is None else torch.from_numpy(labels.astype(np.int64)),
+        as_labels(name, labels),
     )
 
 
@@ -84,7 +101,8 @@ def image_folder(folder: Path) -> Dataset:
     images = [_read_image(path) for path in paths]
     for path, image in zip(paths, images, strict=True):
         if image.shape != images[0].shape:
-            raise DataError(f"{path}: size {image.shape[:2]} differs from {images[0].shape[:2]}; resize them first")
+            ours, first = _describe(image), _describe(images[0])
+            raise DataError(f"{path}: {ours}, but {paths[0].name} is {first}; bring all images to one size and mode")
     parents = sorted({p.parent for p in paths})
     labels = np.array([parents.index(p.parent) for p in paths]) if len(parents) > 1 else None
     return image_dataset(folder.name, np.stack(images), labels)
@@ -94,8 +112,12 @@ def _read_image(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
             return np.asarray(image if image.mode == "L" else image.convert("RGB"))
-    except (OSError, UnidentifiedImageError) as error:
+    except IMAGE_ERRORS as error:
         raise DataError(f"{path}: not a readable image ({error})") from error
+
+
+def _describe(image: np.ndarray) -> str:
+    return f"{image.shape[1]}x{image.shape[0]} {'grey' if image.ndim == 2 else 'colour'}"
 
 
 def _plain_or_gz(folder: Path, name: str) -> Path:
