@@ -6,6 +6,7 @@ import torch
 
 from models.importance import ImportanceNetwork
 from models.priors import Prior
+from sampling.block import Block
 from sampling.draw import Cost, Draw, RejectionStalled
 from sampling.streams import BlockStream
 
@@ -20,6 +21,16 @@ def accept(weights: torch.Tensor, cap: float, uniform: torch.Tensor) -> torch.Te
     passes is proportional to min(w, cap) * prior, the expected acceptance rate is E[min(w / cap, 1)].
     """
     return uniform * cap < weights
+
+
+@torch.no_grad()
+def propose_latentrs(prior: Prior, importance: ImportanceNetwork, stream: BlockStream) -> Block:
+    """Evaluate the next block of ``stream``; w always sees the whole block, so its bits never depend on n."""
+    rng = stream.next()
+    latents = prior.sample(stream.block, rng)
+    uniform = torch.rand(stream.block, generator=rng, device=stream.device)
+    weights = importance(latents)
+    return Block(latents, weights, accept(weights, importance.cap, uniform))
 
 
 @torch.no_grad()
@@ -40,12 +51,10 @@ def sample_latentrs(
                 f"latentrs accepted {cost.accepted} of {cost.proposals} proposals and {n} were asked for; "
                 "use method=prior, or a bundle with other weights"
             )
-        rng = stream.next()
-        block = prior.sample(stream.block, rng)
-        uniform = torch.rand(stream.block, generator=rng, device=stream.device)
-        block_weights = importance(block)
-        passed = accept(block_weights, importance.cap, uniform).nonzero().squeeze(1)
-        latents.append(block[passed])
-        weights.append(block_weights[passed])
+        block = propose_latentrs(prior, importance, stream)
+        assert block.weights is not None
+        passed = block.passed.nonzero().squeeze(1)
+        latents.append(block.latents[passed])
+        weights.append(block.weights[passed])
         cost += Cost(proposals=stream.block, accepted=len(passed), importance_rows=stream.block)
     return Draw(torch.cat(latents)[:n], torch.cat(weights)[:n], cost)

@@ -6,8 +6,17 @@ import torch
 
 from models.importance import ImportanceNetwork
 from models.priors import Prior
+from sampling.block import Block
 from sampling.draw import Cost, Draw
 from sampling.streams import BlockStream
+
+
+@torch.no_grad()
+def propose_prior(prior: Prior, importance: ImportanceNetwork | None, stream: BlockStream) -> Block:
+    """The next block of ``stream``; everything passes."""
+    latents = prior.sample(stream.block, stream.next())
+    weights = None if importance is None else importance(latents)
+    return Block(latents, weights, torch.ones(stream.block, dtype=torch.bool, device=latents.device))
 
 
 @torch.no_grad()

@@ -1,0 +1,96 @@
+"""The bundles of a folder, loaded where they can be, with the sentence that says why where they cannot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.bundle import MANIFEST_FILE, Bundle, BundleError, load_bundle
+from service.engine.errors import BrokenModel, CatalogError, UnknownModel
+
+PREFERRED_MODEL = "fashion-mnist"
+DRAWABLE_CHANNELS = (1, 3)
+
+
+@dataclass(frozen=True)
+class Model:
+    """One bundle folder: loaded, under the bundle's name, or ``broken`` in one sentence, under the folder's."""
+
+    name: str
+    folder: Path
+    bundle: Bundle | None
+    broken: str | None = None
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """What is served: models by name, in order of name, and the default one."""
+
+    models: dict[str, Model]
+    default: str
+
+    def find(self, name: str | None) -> Model:
+        """A loaded model. Raises UnknownModel, BrokenModel."""
+        name = self.default if name is None else name
+        if name not in self.models:
+            raise UnknownModel(f"There is no model {name!r}; the models are {', '.join(self.models)}.")
+        model = self.models[name]
+        if model.broken is not None:
+            raise BrokenModel(f"Model {name} cannot be served: {model.broken}")
+        return model
+
+    def loaded(self) -> list[Bundle]:
+        return [model.bundle for model in self.models.values() if model.bundle is not None]
+
+
+def bundle_folders(root: Path) -> list[Path]:
+    """Sub-folders that hold a manifest; a folder that is itself a bundle stands for itself."""
+    if (root / MANIFEST_FILE).is_file():
+        return [root]
+    return sorted(path.parent for path in root.glob(f"*/{MANIFEST_FILE}"))
+
+
+def load_catalog(root: Path, default: str | None) -> Catalog:
+    """Load every bundle under ``root``. Raises CatalogError if there is none or the default one is broken."""
+    folders = bundle_folders(root)
+    if not folders:
+        raise CatalogError(
+            f"no bundles under {root}/: train one with `winnow train`, or point WINNOW_BUNDLES or --bundles elsewhere"
+        )
+    models: dict[str, Model] = {}
+    for folder in folders:
+        model = load_model(folder)
+        if model.name in models:
+            other = models[model.name].folder
+            model = Model(folder.resolve().name, folder, None, f"{folder} has the same name as {other}.")
+        models.setdefault(model.name, model)
+    if default is not None and default not in models:
+        raise CatalogError(f"the default model {default!r} is not under {root}/; choose one of {', '.join(models)}")
+    chosen = default or (PREFERRED_MODEL if PREFERRED_MODEL in models else _first_loaded(models))
+    if (reason := models[chosen].broken) is not None:
+        raise CatalogError(f"the default model {chosen} is broken: {reason} Repair it, or set --default-model")
+    return Catalog(models, chosen)
+
+
+def load_model(folder: Path) -> Model:
+    """One bundle; what is wrong with it becomes its ``broken`` sentence."""
+    try:
+        bundle = load_bundle(folder)
+        _check_servable(folder, bundle)
+    except BundleError as error:
+        return Model(folder.resolve().name, folder, None, str(error))
+    return Model(bundle.name, folder, bundle)
+
+
+def _first_loaded(models: dict[str, Model]) -> str:
+    return next((name for name, model in models.items() if model.broken is None), next(iter(models)))
+
+
+def _check_servable(folder: Path, bundle: Bundle) -> None:
+    output = bundle.manifest.output
+    if output.kind == "points" and len(output.shape) != 1:
+        raise BundleError(f"{folder}: points need an output shape (D,), not {output.shape}.")
+    if output.kind == "image" and (len(output.shape) != 3 or output.shape[0] not in DRAWABLE_CHANNELS):
+        raise BundleError(f"{folder}: images need an output shape (1 or 3, H, W), not {output.shape}.")
+    if output.kind == "image" and (output.range is None or not output.range[0] < output.range[1]):
+        raise BundleError(f"{folder}: images need a value range (low, high) in bundle.json.")

@@ -1,0 +1,23 @@
+"""The generator, and its output as the bytes that leave the server."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.bundle import Bundle
+
+
+@torch.inference_mode()
+def decode(bundle: Bundle, latents: torch.Tensor) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """Latents [k, d] -> images uint8 [k, H, W, C] or points float32 [k, D]. Whatever the generator raises."""
+    samples = bundle.generator(latents)
+    if bundle.manifest.output.kind == "points":
+        points: NDArray[np.float32] = samples.to(torch.float32).numpy()
+        return points
+    assert bundle.manifest.output.range is not None
+    low, high = bundle.manifest.output.range
+    levels = (samples - low).div_(high - low).mul_(255).round_().clamp_(0, 255)
+    images: NDArray[np.uint8] = levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+    return images

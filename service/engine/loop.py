@@ -1,0 +1,85 @@
+"""The device loop: the one thread that touches torch."""
+
+from __future__ import annotations
+
+import logging
+from time import perf_counter
+
+from service.engine.accounts import Accounts
+from service.engine.errors import GenerationFailed, Stalled
+from service.engine.jobs import Job
+from service.engine.queue import JobQueue
+from service.engine.supply import SupplyStalled
+from service.engine.turns import Turn, party, take_turn
+
+logger = logging.getLogger("winnow.engine")
+
+
+class DeviceLoop:
+    """Turn after turn until the queue is closed and empty; no request can end it."""
+
+    def __init__(self, queue: JobQueue, turn: Turn, accounts: Accounts, fingerprints: dict[str, str]) -> None:
+        self._queue, self._turn, self._accounts, self._fingerprints = queue, turn, accounts, fingerprints
+        self.turn_started: float | None = None
+
+    def run(self) -> None:
+        while (jobs := self._queue.next_turn()) is not None:
+            alive = [job for job in jobs if not self._drop_cancelled(job)]
+            if alive:
+                self.turn_started = perf_counter()
+                self._take(party(alive))
+                self.turn_started = None
+
+    def _take(self, jobs: list[Job]) -> None:
+        started = perf_counter()
+        for job in jobs:
+            self._note_start(job, started)
+        done = [job.done for job in jobs]
+        try:
+            take_turn(self._turn, jobs)
+        except SupplyStalled as error:
+            self._fail([job for job in jobs if job.method == error.method], Stalled(str(error)))
+        except Exception as error:  # whatever a network raises fails its batch, never the server
+            logger.exception("a batch failed", extra={"model": jobs[0].model.name, "requests": len(jobs)})
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            self._fail(jobs, GenerationFailed(f"Model {jobs[0].model.name} failed on this batch: {reason}"))
+        made = [job.done - before for job, before in zip(jobs, done, strict=True)]
+        self._queue.progressed(sum(made), perf_counter() - started)
+        for job, rows in zip(jobs, made, strict=True):
+            if job.future.done():
+                continue
+            # A job that got nothing while others did keeps its place in front of them.
+            if not job.missing:
+                self._finish(job)
+            elif rows or not any(made):
+                self._queue.requeue(job)
+
+    def _finish(self, job: Job) -> None:
+        self._queue.leave(job)
+        if not job.future.set_running_or_notify_cancel():
+            self._accounts.wasted(job, "cancelled")
+            return
+        # Books first: whoever sees the result may look at the metrics.
+        self._accounts.delivered(job)
+        job.future.set_result(job.result(self._fingerprints[job.model.name]))
+
+    def _fail(self, jobs: list[Job], error: Exception) -> None:
+        for job in jobs:
+            self._queue.leave(job)
+            cancelled = not job.future.set_running_or_notify_cancel()
+            self._accounts.wasted(job, "cancelled" if cancelled else "failed")
+            if not cancelled:
+                job.future.set_exception(error)
+
+    def _drop_cancelled(self, job: Job) -> bool:
+        if not job.future.cancelled():
+            return False
+        self._queue.leave(job)
+        self._accounts.wasted(job, "cancelled")
+        return True
+
+    def _note_start(self, job: Job, now: float) -> None:
+        if not job.started:
+            job.started = True
+            job.charge("queue", now - job.admitted)
+            self._accounts.started(now - job.admitted)

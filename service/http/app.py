@@ -1,0 +1,79 @@
+"""The application: routes, one layer around them, every error a problem."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import compile_path
+
+from service.engine.engine import Engine
+from service.engine.errors import EngineError
+from service.http import catalog, docs, page, probes, samples
+from service.http.access import AccessLayer
+from service.http.parameters import SAMPLE_PARAMETERS
+from service.http.problems import (
+    ProblemError,
+    from_engine,
+    from_http,
+    from_validation,
+    problem_response,
+    request_id_of,
+)
+from service.http.state import Service
+from service.settings import Settings
+
+
+def create_app(engine: Engine, settings: Settings) -> FastAPI:
+    """An application over a started engine; ``app.state.service`` holds what the routes share."""
+    workers = settings.limits.encoder_threads
+    service = Service(engine, settings, ThreadPoolExecutor(workers, thread_name_prefix="winnow-encode"))
+    app = FastAPI(
+        title="Winnow",
+        version=probes.winnow_version(),
+        description="Filtered samples of pre-trained generators.",
+        docs_url=None,  # FastAPI's own pages load scripts from a CDN
+        redoc_url=None,
+        redirect_slashes=False,
+        middleware=[Middleware(AccessLayer, metrics=engine.metrics, in_flight=service.in_flight)],
+    )
+    app.state.service = service
+    for module in (samples, catalog, probes, docs, page):
+        app.include_router(module.router)
+    app.add_exception_handler(ProblemError, _answer_problem)
+    app.add_exception_handler(EngineError, _answer_engine)
+    app.add_exception_handler(RequestValidationError, _answer_validation)
+    app.add_exception_handler(HTTPException, _answer_http)
+    return app
+
+
+async def _answer_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)
+    return problem_response(error, request.url.path, request_id_of(request))
+
+
+async def _answer_engine(request: Request, error: Exception) -> Response:
+    assert isinstance(error, EngineError)
+    return await _answer_problem(request, from_engine(error))
+
+
+async def _answer_validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return await _answer_problem(request, from_validation(error, SAMPLE_PARAMETERS))
+
+
+async def _answer_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return await _answer_problem(request, from_http(error, request.method, request.url.path, _allowed(request)))
+
+
+def _allowed(request: Request) -> list[str]:
+    """HTTP methods that this path takes; one path may be several routes."""
+    paths: dict[str, dict[str, object]] = request.app.openapi()["paths"]
+    found = (compile_path(path)[0].match(request.url.path) and operations for path, operations in paths.items())
+    return sorted(method.upper() for operations in found if operations for method in operations)

@@ -1,0 +1,76 @@
+"""``GET /models`` and what hangs below it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from service.engine.catalog import Model
+from service.engine.encoders.formats import FORMATS, largest
+from service.engine.errors import UnknownModel
+from service.engine.methods import available_methods, default_method
+from service.http.problems import PROBLEM_MEDIA_TYPE, Problem, ProblemError
+from service.http.state import Service, service_of
+
+REPORT_FILE = "report.json"
+router = APIRouter()
+_NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "content": {PROBLEM_MEDIA_TYPE: {}}}}
+
+
+@router.get("/models")
+async def list_models(request: Request) -> dict[str, Any]:
+    """Every bundle, the broken ones with the reason."""
+    service = service_of(request)
+    catalog = service.engine.catalog
+    return {"default": catalog.default, "models": [_summary(service, model) for model in catalog.models.values()]}
+
+
+@router.get("/models/{name}", responses=_NOT_FOUND)
+async def show_model(request: Request, name: str) -> dict[str, Any]:
+    """One bundle: its summary and its manifest."""
+    service = service_of(request)
+    model = _find(service, name)
+    manifest = None if model.bundle is None else model.bundle.manifest.model_dump(mode="json")
+    return {**_summary(service, model), "manifest": manifest}
+
+
+@router.get("/models/{name}/report", responses=_NOT_FOUND)
+def show_report(request: Request, name: str) -> Response:
+    """``report.json`` of the quality gate, as it lies in the bundle."""
+    path = _find(service_of(request), name).folder / REPORT_FILE
+    try:
+        return Response(path.read_bytes(), media_type="application/json")
+    except OSError as error:
+        raise ProblemError("report_not_found", f"Model {name} has no {REPORT_FILE}.") from error
+
+
+def _find(service: Service, name: str) -> Model:
+    """A broken model is found too. Raises UnknownModel."""
+    models = service.engine.catalog.models
+    if name not in models:
+        raise UnknownModel(f"There is no model {name!r}; the models are {', '.join(models)}.")
+    return models[name]
+
+
+def _summary(service: Service, model: Model) -> dict[str, Any]:
+    bundle = model.bundle
+    if bundle is None:
+        return {"name": model.name, "status": "broken", "reason": model.broken}
+    manifest, most = bundle.manifest, service.settings.limits.max_n
+    return {
+        "name": model.name,
+        "status": "ready",
+        "default": model.name == service.engine.catalog.default,
+        "version": manifest.version,
+        "licence": manifest.licence,
+        "description": manifest.description,
+        "latent_dim": manifest.prior.dim,
+        "output": manifest.output.model_dump(mode="json"),
+        "methods": available_methods(bundle),
+        "default_method": default_method(bundle),
+        "max_n": {name: min(most, largest(name, bundle, service.limits, False)) for name in FORMATS},
+        "digest": bundle.digest,
+        "fingerprint": service.engine.fingerprints[bundle.name],
+    }

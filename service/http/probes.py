@@ -1,0 +1,73 @@
+"""Health, metrics and what this server is."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fastapi import APIRouter, Request
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import JSONResponse, Response
+
+from service.engine.methods import BUILT
+from service.http.state import Service, service_of
+
+router = APIRouter()
+
+
+def winnow_version() -> str:
+    try:
+        return version("winnow")
+    except PackageNotFoundError:  # run from a checkout
+        return "0+unknown"
+
+
+@router.get("/livez")
+async def livez(request: Request) -> Response:
+    """The process answers."""
+    return _probe(request, {"event_loop": None})
+
+
+@router.get("/readyz")
+async def readyz(request: Request) -> Response:
+    """Work may be sent here."""
+    return _probe(request, {"engine": service_of(request).engine.unready()})
+
+
+@router.get("/startupz")
+async def startupz(request: Request) -> Response:
+    """Loading is over: this listener opens after it."""
+    return _probe(request, {"models": None})
+
+
+@router.get("/metrics")
+def metrics(request: Request) -> Response:
+    """Prometheus text."""
+    return Response(service_of(request).engine.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/info")
+async def info(request: Request) -> dict[str, Any]:
+    """Version, what decides the bits, limits."""
+    service: Service = service_of(request)
+    engine = service.engine
+    return {
+        "name": "winnow",
+        "version": winnow_version(),
+        "default_model": engine.catalog.default,
+        "methods": BUILT,
+        "environment": engine.environment,
+        "fingerprints": engine.fingerprints,
+        "limits": service.settings.limits.model_dump(),
+    }
+
+
+def _probe(request: Request, checks: dict[str, str | None]) -> Response:
+    """200 or 503; ``?verbose`` lists the checks. A check is None or the reason why it fails."""
+    failed = any(reason is not None for reason in checks.values())
+    status = 503 if failed else 200
+    headers = {"Cache-Control": "no-store"}
+    if "verbose" in request.query_params:
+        body = {name: "ok" if reason is None else reason for name, reason in checks.items()}
+        return JSONResponse({"status": "failed" if failed else "ok", "checks": body}, status, headers)
+    return Response("failed\n" if failed else "ok\n", status, headers, "text/plain")

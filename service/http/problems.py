@@ -1,0 +1,142 @@
+"""Errors as RFC 9457 problems: every code, its status and title, and how each exception becomes one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.engine.errors import EngineError, Overloaded
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+DRAINING_RETRY_SECONDS = 5
+# The registry of codes: clients switch on them, so none is ever renamed.
+CODES: dict[str, tuple[int, str]] = {
+    "malformed": (400, "The request is malformed"),
+    "not_found": (404, "There is nothing here"),
+    "model_not_found": (404, "There is no such model"),
+    "report_not_found": (404, "The model has no report"),
+    "method_not_allowed": (405, "The resource does not take this HTTP method"),
+    "not_acceptable": (406, "None of the formats asked for exists"),
+    "body_not_supported": (415, "The request must not have a body"),
+    "invalid_parameters": (422, "A parameter is not valid"),
+    "method_unknown": (422, "There is no such sampling method"),
+    "method_unavailable": (422, "The sampling method is not available"),
+    "too_many_samples": (422, "Too many samples for one request"),
+    "rejection_stalled": (500, "The method accepts too few latents of this model"),
+    "generation_failed": (500, "The model failed"),
+    "internal": (500, "The server failed"),
+    "model_broken": (503, "The model could not be loaded"),
+    "overloaded": (503, "The server is full"),
+    "draining": (503, "The server is shutting down"),
+}
+STATUS_CODES = {404: "not_found", 405: "method_not_allowed", 406: "not_acceptable", 415: "body_not_supported"}
+
+
+class FieldError(BaseModel):
+    """One parameter that is wrong."""
+
+    parameter: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """The body of every error."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    errors: list[FieldError] = []
+
+
+@dataclass
+class ProblemError(Exception):
+    """Raise it to answer with ``code``; ``headers`` go along."""
+
+    code: str
+    detail: str
+    errors: list[FieldError] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def invalid(parameter: str, detail: str, code: str = "invalid_parameters") -> ProblemError:
+    """One parameter is wrong."""
+    return ProblemError(code, detail, [FieldError(parameter=parameter, detail=detail)])
+
+
+def problem_response(error: ProblemError, path: str, request_id: str | None = None) -> Response:
+    """The problem of ``error``; ``instance`` is the request's id where it has one, else its path."""
+    status, title = CODES[error.code]
+    problem = Problem(
+        type=f"urn:winnow:problem:{error.code}",
+        title=title,
+        status=status,
+        detail=error.detail,
+        instance=f"urn:winnow:request:{request_id}" if request_id else path,
+        code=error.code,
+        errors=error.errors,
+    )
+    body = problem.model_dump(exclude={"errors"} if not error.errors else None)
+    content = json.dumps(body).encode()
+    headers = {"Cache-Control": "no-store", **error.headers}
+    return Response(content, status, headers, PROBLEM_MEDIA_TYPE)
+
+
+def from_engine(error: EngineError) -> ProblemError:
+    """The engine's codes are ours."""
+    headers: dict[str, str] = {}
+    if isinstance(error, Overloaded):
+        headers["Retry-After"] = str(error.retry_after)
+    elif error.code == "draining":
+        headers |= {"Retry-After": str(DRAINING_RETRY_SECONDS), "Connection": "close"}
+    parameter = {"method_unknown": "method", "method_unavailable": "method", "model_not_found": "model"}.get(error.code)
+    errors = [FieldError(parameter=parameter, detail=str(error))] if parameter else []
+    return ProblemError(error.code, str(error), errors, headers)
+
+
+def from_validation(error: RequestValidationError, known: tuple[str, ...] = ()) -> ProblemError:
+    """Pydantic's complaints, one a parameter, in our words where theirs need context."""
+    errors = [_field_error(item, known) for item in error.errors()]
+    detail = " ".join(f"{item.parameter}: {item.detail}" for item in errors)
+    return ProblemError("invalid_parameters", detail, errors)
+
+
+def from_http(error: HTTPException, verb: str, path: str, allowed: list[str]) -> ProblemError:
+    """Starlette's own: unknown route, wrong method (``allowed`` are the right ones), unreadable request."""
+    code = STATUS_CODES.get(error.status_code, "malformed" if error.status_code < 500 else "internal")
+    headers = dict(error.headers or {})
+    if code == "not_found":
+        return ProblemError(code, f"Nothing is served under {path}; see /docs.", headers=headers)
+    if code == "method_not_allowed":
+        choices = ", ".join(allowed)
+        return ProblemError(
+            code, f"{path} does not take {verb}, only {choices}.", headers={**headers, "Allow": choices}
+        )
+    return ProblemError(code, _sentence(error), headers=headers)
+
+
+def request_id_of(request: Request) -> str | None:
+    return getattr(request.scope.get("winnow"), "request_id", None)
+
+
+def _sentence(error: HTTPException) -> str:
+    detail = str(error.detail or HTTPStatus(error.status_code).phrase)
+    return detail if detail.endswith(".") else detail + "."
+
+
+def _field_error(item: dict[str, object], known: tuple[str, ...]) -> FieldError:
+    location = item["loc"]
+    assert isinstance(location, tuple)
+    name = str(location[-1])
+    if item["type"] == "extra_forbidden":
+        return FieldError(parameter=name, detail=f"unknown parameter; this takes {', '.join(known)}.")
+    return FieldError(parameter=name, detail=f"{item['msg']}, not {str(item.get('input'))[:100]!r}.")

@@ -1,0 +1,45 @@
+"""What is known about one HTTP request, from its first byte to its access line."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from time import perf_counter
+from uuid import uuid4
+
+from starlette.types import Scope
+
+# Printable, short, nothing that could break a log line or a header.
+SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+
+@dataclass
+class RequestRecord:
+    """Filled in by the handler; read by the access line, the metrics and the headers."""
+
+    request_id: str
+    started: float = field(default_factory=perf_counter)
+    method: str | None = None
+    model: str | None = None
+    n: int | None = None
+    outcome: str | None = None
+    stages: dict[str, float] = field(default_factory=dict)
+
+    def server_timing(self) -> str:
+        """``queue;dur=0.1, ..., total;dur=12.3`` in milliseconds (W3C Server Timing)."""
+        total = perf_counter() - self.started
+        return ", ".join(
+            f"{stage};dur={1e3 * seconds:.2f}" for stage, seconds in [*self.stages.items(), ("total", total)]
+        )
+
+
+def new_record(scope: Scope) -> RequestRecord:
+    """A record with the caller's request id where that is sane, else a fresh one."""
+    given = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), "")
+    return RequestRecord(given if SANE_REQUEST_ID.fullmatch(given) else uuid4().hex)
+
+
+def record_of(scope: Scope) -> RequestRecord:
+    record = scope["winnow"]
+    assert isinstance(record, RequestRecord)
+    return record

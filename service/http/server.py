@@ -1,0 +1,118 @@
+"""The process: bind, load, listen; on SIGTERM finish what was admitted and exit 0."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+from service.engine.engine import Engine
+from service.engine.options import EngineOptions
+from service.http.app import create_app
+from service.http.state import Service
+from service.metrics.registry import Metrics
+from service.settings import Settings, parse_bind
+
+logger = logging.getLogger("winnow.server")
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# After the grace period: what is left is cut off, the device gets this long to end its batch.
+LAST_SECONDS = 5
+
+
+class BindError(OSError):
+    """The address cannot be listened on; the message says what to do."""
+
+
+def serve(settings: Settings) -> int:
+    """Serve until a signal; the exit code. Raises BindError, CatalogError before anything is served."""
+    listener = bind(settings.http.bind)
+    try:
+        engine = build_engine(settings, Metrics())
+        catalog = engine.start()
+    except BaseException:
+        listener.close()
+        raise
+    app = create_app(engine, settings)
+    host, port = listener.getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    logger.info("listening", extra={"url": url, "default_model": catalog.default, "models": list(catalog.models)})
+    DrainingServer(app, settings.http.grace_seconds).run(sockets=[listener])
+    engine.close(LAST_SECONDS)
+    logger.info("stopped")
+    return 0
+
+
+def build_engine(settings: Settings, metrics: Metrics) -> Engine:
+    """An engine, not started, as the settings want it."""
+    dials = settings.engine
+    options = EngineOptions(
+        dials.batch_rows, dials.proposal_block, dials.queue_rows, dials.queue_requests, dials.threads
+    )
+    return Engine(settings.bundles, settings.default_model, options, metrics)
+
+
+def bind(address: str) -> socket.socket:
+    """A listening socket, before the slow loading: a taken port is known at once. Raises BindError."""
+    host, port = parse_bind(address)
+    try:
+        family, kind, protocol, _, resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise BindError(f"cannot listen on {address}: {error.strerror}; set --bind or WINNOW_HTTP__BIND") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(resolved)
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise BindError(
+            f"cannot listen on {address}: {error.strerror}; stop what does, or set --bind or WINNOW_HTTP__BIND"
+        ) from error
+    return listener
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn, but a signal first drains: uvicorn's own way closes the listener at once and exits 143."""
+
+    def __init__(self, app: FastAPI, grace_seconds: float) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app, log_config=None, access_log=False, lifespan="off", server_header=False, ws="none",
+                timeout_graceful_shutdown=1,
+            )
+        )  # fmt: skip
+        service = app.state.service
+        assert isinstance(service, Service)
+        self._service, self._grace = service, grace_seconds
+        self._drain: asyncio.Task[None] | None = None
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self._on_signal)
+        try:
+            yield
+        finally:
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)
+
+    def _on_signal(self) -> None:
+        if self._drain is None:
+            self._drain = asyncio.get_running_loop().create_task(self._finish_admitted())
+        else:  # asked twice: now
+            self.should_exit = self.force_exit = True
+
+    async def _finish_admitted(self) -> None:
+        """The listener stays open and refuses (503); what is in flight gets the grace period."""
+        logger.info("draining", extra={"in_flight": self._service.in_flight.count, "grace_seconds": self._grace})
+        self._service.engine.stop_admission()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._service.in_flight.idle(), self._grace)
+        self.should_exit = True

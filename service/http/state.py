@@ -1,0 +1,34 @@
+"""What the routes share."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from fastapi import Request
+
+from service.engine.encoders.formats import Limits
+from service.engine.engine import Engine
+from service.http.access import InFlight
+from service.settings import Settings
+
+
+@dataclass(frozen=True)
+class Service:
+    """The composition root's product; one an application."""
+
+    engine: Engine
+    settings: Settings
+    encoders: ThreadPoolExecutor
+    in_flight: InFlight = field(default_factory=InFlight)
+
+    @property
+    def limits(self) -> Limits:
+        given = self.settings.limits
+        return Limits(given.sheet_rows, given.npz_bytes, given.json_bytes)
+
+
+def service_of(request: Request) -> Service:
+    service = request.app.state.service
+    assert isinstance(service, Service)
+    return service

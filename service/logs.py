@@ -1,0 +1,55 @@
+"""Logs: one JSON object a line, or one readable line on a terminal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Literal
+
+# What every LogRecord has; the rest came with ``extra`` and belongs to the event.
+STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+
+
+def event_fields(record: logging.LogRecord) -> dict[str, object]:
+    return {key: value for key, value in vars(record).items() if key not in STANDARD}
+
+
+class JsonFormatter(logging.Formatter):
+    """``{"time": ..., "level": ..., "logger": ..., "event": ..., ...}``; a traceback is one field."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        document: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+            **event_fields(record),
+        }
+        if record.exc_info:
+            document["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(document, default=str)
+
+
+class PrettyFormatter(logging.Formatter):
+    """``12:34:56 info  event  key=value ...``"""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        pairs = " ".join(f"{key}={value}" for key, value in event_fields(record).items())
+        line = f"{time} {record.levelname.lower():<7} {record.getMessage()}  {pairs}".rstrip()
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def configure_logs(style: Literal["auto", "json", "pretty"] = "auto") -> None:
+    """Send everything from info up to stderr, once; ``auto`` is pretty on a terminal."""
+    pretty = style == "pretty" or (style == "auto" and sys.stderr.isatty())
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PrettyFormatter() if pretty else JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    for name in ("uvicorn.access", "httpx", "httpcore"):
+        # Our own access line says more.
+        logging.getLogger(name).setLevel(logging.WARNING)

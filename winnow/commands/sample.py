@@ -1,0 +1,83 @@
+"""``winnow sample``: samples into a file, from a bundle here or from a server."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from winnow.failure import CommandFailed
+
+FORMATS = ("png", "npz", "json")
+
+
+def register(commands: Any) -> None:
+    parser = commands.add_parser("sample", help="write samples into a file, without a server or from one")
+    parser.add_argument("bundle", nargs="?", help="folder, or name under bundles/ (with --server: a model's name)")
+    parser.add_argument("--bundles", type=Path, default=Path("bundles"), help="where names are looked up")
+    parser.add_argument("--method", help="prior or latentrs (default: latentrs where the bundle can)")
+    parser.add_argument("-n", "--n", type=int, default=1, help="how many (default: 1)")
+    parser.add_argument("--seed", type=int, help="the same seed gives the same samples")
+    parser.add_argument("--format", choices=FORMATS, help="default: by the ending of --out, else png")
+    parser.add_argument("--images", action="store_true", help="json: with the images or points")
+    parser.add_argument("-o", "--out", help="file, - for standard output (default: samples.<format>)")
+    parser.add_argument("--server", metavar="URL", help="ask this server in place of loading a bundle")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    fmt = args.format or _format_of(args.out)
+    body = _remote(args, fmt) if args.server else _local(args, fmt)
+    out = args.out or f"samples.{fmt}"
+    if out == "-":
+        sys.stdout.buffer.write(body)
+        return 0
+    try:
+        Path(out).write_bytes(body)
+    except OSError as error:
+        raise CommandFailed(f"cannot write {out}: {error.strerror}") from error
+    print(out)
+    return 0
+
+
+def _format_of(out: str | None) -> str:
+    suffix = Path(out).suffix.removeprefix(".") if out and out != "-" else ""
+    if suffix and suffix not in FORMATS:
+        raise CommandFailed(f"no format is called {suffix!r}; give --format, one of {', '.join(FORMATS)}")
+    return suffix or "png"
+
+
+def _remote(args: argparse.Namespace, fmt: str) -> bytes:
+    from winnow.client import Client
+
+    with Client(args.server) as client:
+        return client.fetch(
+            n=args.n, method=args.method, model=args.bundle, seed=args.seed, format=fmt, images=args.images or None
+        )
+
+
+def _local(args: argparse.Namespace, fmt: str) -> bytes:
+    """The same engine and encoders as the server's: a seed gives the server's bytes."""
+    from service.engine.encoders.formats import FORMATS as ENCODERS
+    from service.engine.encoders.formats import Limits, largest
+    from service.engine.engine import Engine
+    from service.engine.jobs import SampleRequest
+    from service.engine.options import EngineOptions
+    from service.metrics.registry import Metrics
+
+    folder = Path(args.bundle) if args.bundle and "/" in args.bundle else None
+    root, model = (folder, None) if folder else (args.bundles, args.bundle)
+    engine = Engine(root, model, EngineOptions(), Metrics())
+    engine.start()
+    try:
+        bundle = engine.resolve(None, args.method)[0].bundle
+        assert bundle is not None
+        if args.n > (most := largest(fmt, bundle, Limits(), args.images)):
+            raise CommandFailed(f"{fmt} holds at most {most} samples of {bundle.name}; ask several times")
+        request = SampleRequest(args.n, None, args.method, args.seed, decode=fmt != "json" or args.images)
+        return ENCODERS[fmt].encode(engine.submit(request).result())
+    except ValueError as error:
+        raise CommandFailed(str(error)) from error
+    finally:
+        engine.close()
