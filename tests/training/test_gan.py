@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.training.gan_run import CPU, DATA, PARKED_AT, STEPS, config, train
+from tests.training.gan_run import CPU, DATA, PARKED_AT, config, train
 from training.checkpoint import CheckpointError, load_checkpoint
 from training.gan import CHECKPOINT, SNAPSHOTS, GanRun, train_gan
 
@@ -130,6 +130,7 @@ def test_the_snapshot_is_the_average(tmp_path: Path) -> None:
     assert all(torch.equal(saved[key], value) for key, value in run.ema.state_dict().items())
 
 
+@torch.no_grad()
 def mean_scores(run: GanRun) -> tuple[float, float]:
     """Of the data and of fixed samples."""
     fake = run.generator(run.prior.sample(500, torch.Generator().manual_seed(0)))
