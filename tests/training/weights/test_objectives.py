@@ -1,0 +1,128 @@
+"""Each objective's formula against hand-made cases."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from models.importance import ImportanceNetwork
+from models.priors import Prior
+from sampling.latentrs import sample_latentrs
+from sampling.streams import BlockStream
+from training.metrics.discrepancy import energy_distance
+from training.weights.adversarial import weight_loss
+from training.weights.calibrate import calibrate, normalise_mean
+from training.weights.config import AdversarialConfig, EnergyConfig
+from training.weights.energy import HeldOutEnergy, energy_loss
+from training.weights.kernels import discrepancy, feature_map, potential
+from training.weights.problem import Pool
+from training.weights.transport import capped_transport_targets
+
+RNG = torch.Generator().manual_seed(3)
+
+
+def test_energy_loss_of_flat_weights_is_the_energy_distance_up_to_the_datas_own_term() -> None:
+    real, fake = torch.randn(300, 4, generator=RNG), torch.randn(200, 4, generator=RNG) + 0.5
+    cross = potential(torch.cdist, fake, real)
+    within = torch.cdist(fake, fake).fill_diagonal_(0.0)
+    own = torch.pdist(real).mean()
+    loss = energy_loss(torch.full((200,), 2.0), cross, within, mean_penalty=0.0)
+    assert float(loss - own) == pytest.approx(energy_distance(real, fake), abs=1e-4)
+
+
+def test_energy_loss_does_not_depend_on_the_scale_of_the_weights_but_its_penalty_does() -> None:
+    fake = torch.randn(50, 3, generator=RNG)
+    cross, within, weights = torch.rand(50, generator=RNG), torch.cdist(fake, fake), torch.rand(50, generator=RNG)
+    alone = energy_loss(weights, cross, within, 0.0)
+    torch.testing.assert_close(alone, energy_loss(weights * 7, cross, within, 0.0))
+    penalised = energy_loss(weights, cross, within, 2.0)
+    torch.testing.assert_close(penalised - alone, 2 * (weights.mean() - 1) ** 2)
+
+
+def test_held_out_energy_prefers_weights_that_remove_the_shifted_half() -> None:
+    real = torch.randn(500, 2, generator=RNG)
+    fake = torch.cat([torch.randn(300, 2, generator=RNG), torch.randn(300, 2, generator=RNG) + 3])
+    latents = torch.cat([torch.zeros(300, 1), torch.ones(300, 1)])
+    score = HeldOutEnergy(Pool(latents, fake), real)
+    flat, informed = ImportanceNetwork(1, (4,)), KnowsTheHalves()
+    assert score(informed) < 0.05 < score(flat)  # type: ignore[arg-type]
+
+
+class KnowsTheHalves(torch.nn.Module):
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return 2 * (1 - z.squeeze(1)) + 1e-3
+
+
+def test_whitened_real_features_have_unit_covariance() -> None:
+    real = torch.randn(20_000, 3, generator=RNG) @ torch.tensor([[2.0, 0, 0], [1, 1, 0], [0, 0, 0.5]])
+    white = feature_map(real, whiten=True)(real)
+    torch.testing.assert_close(torch.cov(white.T), torch.eye(3), atol=0.02, rtol=0)
+
+
+def test_a_laplace_discrepancy_is_zero_at_equal_points_and_below_one() -> None:
+    x = torch.randn(64, 5, generator=RNG)
+    rho = discrepancy(EnergyConfig(kernel="laplace"), x)(x, x)
+    assert float(rho.diagonal().abs().max()) < 1e-2
+    assert float(rho.max()) < 1
+
+
+def test_capped_transport_gives_mean_one_within_the_cap_and_all_mass_to_the_fakes_beside_the_data() -> None:
+    real = torch.randn(100, 2, generator=RNG)
+    fake = torch.cat([torch.randn(50, 2, generator=RNG), torch.randn(50, 2, generator=RNG) + 50])
+    targets = capped_transport_targets(real, fake, cap=3.0, power=1)
+    assert float(targets.mean()) == pytest.approx(1.0, abs=1e-6)
+    assert float(targets.max()) <= 3.0 + 1e-6 and float(targets.min()) >= -1e-9
+    assert float(targets[50:].sum()) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_transport_with_a_cap_of_one_and_a_bit_can_hardly_move_mass() -> None:
+    real, fake = torch.zeros(40, 2), torch.randn(40, 2, generator=RNG) * 10
+    targets = capped_transport_targets(real, fake, cap=1.01, power=2)
+    assert float(targets.min()) >= 1 - 0.01 * 40
+    assert float(targets.max()) <= 1.01 + 1e-6
+
+
+@pytest.mark.parametrize("reward", ["minimum", "self-normalised"])
+def test_descending_the_weight_loss_raises_the_weight_of_what_the_critic_likes(reward: str) -> None:
+    """The sign that Algorithm 1 prints the other way round (METHODS 2.1)."""
+    weights = torch.ones(8, requires_grad=True)
+    scores = torch.arange(8.0)
+    config = AdversarialConfig(reward=reward, mean_penalty=0.0, clip_penalty=0.0)  # type: ignore[arg-type]
+    weight_loss(weights, scores, 3.0, config).backward()
+    assert weights.grad is not None
+    assert float(weights.grad[-1]) < 0
+    assert float(weights.grad[-1]) < float(weights.grad[0])
+
+
+def test_the_soft_clip_averages_squares_of_the_excess() -> None:
+    config = AdversarialConfig(reward="minimum", mean_penalty=0.0, clip_penalty=3.0)
+    loss = weight_loss(torch.tensor([1.0, 5.0]), torch.zeros(2), 3.0, config)
+    assert float(loss) == pytest.approx(3.0 * (0 + 4) / 2)
+
+
+def test_the_self_normalised_reward_ignores_the_scale_of_weights_and_scores() -> None:
+    config = AdversarialConfig(reward="self-normalised", mean_penalty=0.0, clip_penalty=0.0)
+    weights, scores = torch.rand(20, generator=RNG), torch.randn(20, generator=RNG)
+    first = weight_loss(weights, scores, 9.0, config)
+    torch.testing.assert_close(first, weight_loss(weights * 3, scores * 5 + 2, 9.0, config))
+
+
+def test_after_normalisation_the_mean_weight_is_one_and_calibration_agrees_with_sampling() -> None:
+    torch.manual_seed(0)
+    network, prior = ImportanceNetwork(4, (16,)), Prior("normal", 4)
+    torch.nn.init.normal_(network.body[-1].weight)
+    normalise_mean(network, prior, seed=1)
+    calibration = calibrate(network.requires_grad_(False), prior, seed=2)
+    assert calibration.mean_weight == pytest.approx(1.0, abs=0.02)
+    assert calibration.acceptance_rate == pytest.approx(1 / 3, abs=0.007)
+    assert calibration.share_above_cap == 0
+    cost = sample_latentrs(prior, network, 20_000, BlockStream(3, 4_096)).cost
+    error = (calibration.acceptance_rate * (1 - calibration.acceptance_rate) / cost.proposals) ** 0.5
+    assert abs(cost.acceptance_rate - calibration.acceptance_rate) < 5 * error
+
+
+def test_calibration_refuses_a_dead_network() -> None:
+    network = ImportanceNetwork(2, (4,), head="relu")
+    torch.nn.init.constant_(network.body[-1].bias, -1.0)
+    with pytest.raises(ValueError, match="every weight is zero"):
+        calibrate(network, Prior("normal", 2), seed=0, rows=1_000)
