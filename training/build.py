@@ -1,0 +1,122 @@
+"""``make bundles``: the embedded bundles from nothing, resumable at every step.
+
+    python -m training.build [--only gaussians-25] [--runs runs] [--bundles bundles] [--device auto] [--threads 2]
+
+GAN, feature spaces, one importance network an objective, selection, report. Selection reads held-out training
+data only; the test split is opened once, for the report of what was selected.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from models.bundle import load_bundle
+from training.data.catalog import load
+from training.data.dataset import DataError
+from training.device import choose_device
+from training.evaluation.report import evaluate, write_report
+from training.gan import train_gan
+from training.pipeline import add_features, curve_of_run, gan_bundle, other_weights, weights_bundle
+from training.presets import GAN_PRESETS, WEIGHTS_PRESETS
+
+FEATURE_EPOCHS = 5
+REPORT_SEED = 20_000
+WEIGHTS_RECORD = "weights.json"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A GAN preset, whether its data has classes to train feature spaces on, and the objectives to choose from."""
+
+    preset: str
+    features: bool
+    objectives: tuple[str, ...]
+    hidden: tuple[int, ...] = (400, 400, 400, 400)
+
+
+RECIPES = {
+    "fashion-mnist": Recipe("fashion-mnist", True, tuple(WEIGHTS_PRESETS)),
+    "gaussians-25": Recipe("gaussians-25", False, ("energy", "transport", "adversarial"), hidden=(64, 64, 64)),
+}
+
+
+def build(name: str, recipe: Recipe, runs: Path, bundles: Path, device: torch.device) -> Path:
+    """Every step of ``recipe`` in ``runs/name``; the result replaces ``bundles/name``."""
+    run = runs / name
+    config = GAN_PRESETS[recipe.preset]
+    train, test = load(config.data, "train"), load(config.data, "test")
+    train_gan(config, train, run / "gan", device)
+    base = run / "base"
+    if not (base / "bundle.json").exists():
+        gan_bundle(run / "gan", base)
+    if recipe.features and "features" not in load_bundle(base).networks:
+        scores = add_features(base, train, test, FEATURE_EPOCHS, device)
+        (base / "features.json").write_text(json.dumps({"test_accuracy": scores}, indent=2) + "\n")
+    for objective in recipe.objectives:
+        if not (run / objective / WEIGHTS_RECORD).exists():
+            settings = replace(WEIGHTS_PRESETS[objective], hidden=recipe.hidden)
+            weights_bundle(settings, base, train, run / objective, device)
+    chosen = select(run, recipe.objectives)
+    return publish(run, chosen, recipe, bundles / name, device)
+
+
+def select(run: Path, objectives: tuple[str, ...]) -> str:
+    """The objective with the lowest energy distance on held-out training data."""
+    return min(objectives, key=lambda objective: held_out_energy(run / objective))
+
+
+def held_out_energy(folder: Path) -> float:
+    record = json.loads((folder / WEIGHTS_RECORD).read_text())
+    return float(record["held_out_energy_distance"]["best"])
+
+
+def publish(run: Path, chosen: str, recipe: Recipe, out: Path, device: torch.device) -> Path:
+    """Report on the test split beside every other objective, then copy the bundle."""
+    config = GAN_PRESETS[recipe.preset]
+    train, test = load(config.data, "train"), load(config.data, "test")
+    folder = run / chosen / "bundle"
+    bundle = load_bundle(folder, device)
+    others = [run / objective / "bundle" for objective in recipe.objectives if objective != chosen]
+    report = evaluate(bundle, train, test, REPORT_SEED, device, other_weights(bundle, others))
+    report["selection"] = {
+        "criterion": "energy distance on held-out training data in the training features",
+        "held_out_energy_distance": {objective: held_out_energy(run / objective) for objective in recipe.objectives},
+        "chosen": chosen,
+    }
+    features = run / "base" / "features.json"
+    if features.exists():
+        report["feature_spaces"] = json.loads(features.read_text())
+    report["generator_curve"] = curve_of_run(run / "gan", load_bundle(folder), train, test)
+    write_report(report, folder)
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(folder, out)
+    return out
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=tuple(RECIPES), default=tuple(RECIPES))
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--bundles", type=Path, default=Path("bundles"))
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int)
+    args = parser.parse_args()
+    try:
+        device = choose_device(args.device, args.threads)
+        for name in args.only:
+            print(build(name, RECIPES[name], args.runs, args.bundles, device))
+    except (DataError, ValueError, OSError) as error:
+        print(f"training.build: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
