@@ -95,7 +95,7 @@ def _read_manifest(folder: Path) -> tuple[Manifest, bytes]:
         raise BundleError(f"{folder} is not a bundle: {MANIFEST_FILE} cannot be read ({error.strerror}).") from error
     try:
         document: Any = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{path} is not valid JSON ({error}).") from error
     version = document.get("schema_version") if isinstance(document, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:

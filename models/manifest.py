@@ -65,7 +65,7 @@ class Calibration(_Strict):
 class Manifest(_Strict):
     """The whole of ``bundle.json``."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Annotated[int, Field(ge=1)] = SCHEMA_VERSION
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     version: str
     licence: str

@@ -27,6 +27,7 @@ class BlockStream:
 
     def next(self) -> torch.Generator:
         """The generator of the next block."""
-        state = np.random.SeedSequence((self.seed, self._index)).generate_state(1, np.uint64)[0]
+        # As entropy (seed, index) the pairs (5, 7) and (5 + 7 * 2**32, 0) would be the same words.
+        state = np.random.SeedSequence(self.seed, spawn_key=(self._index,)).generate_state(1, np.uint64)[0]
         self._index += 1
         return torch.Generator(device=self.device).manual_seed(int(state) >> 1)

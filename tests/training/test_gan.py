@@ -147,7 +147,6 @@ def test_against_a_fixed_generator_the_critic_learns_to_score_data_above_samples
     real, fake = mean_scores(after(30, GanRun(config(lr_generator=0.0), DATA, CPU)))
     real_before, fake_before = mean_scores(GanRun(config(), DATA, CPU))
     assert real - fake > real_before - fake_before + 0.1
-    assert real > fake
 
 
 def test_against_a_fixed_critic_the_generator_learns_to_raise_its_score() -> None:

@@ -1,0 +1,84 @@
+"""The importance network: flat at the start, never negative, capped where its head says so."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+import torch
+from torch import nn
+
+from models.importance import Head, ImportanceNetwork, flat_score
+
+
+def latents(n: int = 200, dim: int = 5) -> torch.Tensor:
+    return torch.randn(n, dim, generator=torch.Generator().manual_seed(0))
+
+
+def scrambled(head: Head, cap: float = 3.0) -> ImportanceNetwork:
+    """A network with a wide, uneven w."""
+    torch.manual_seed(0)
+    network = ImportanceNetwork(5, hidden=(16,), head=head, cap=cap)
+    output = network.body[-1]
+    assert isinstance(output, nn.Linear)
+    nn.init.normal_(output.weight, std=30.0)
+    return network
+
+
+@pytest.mark.parametrize("head", get_args(Head))
+@pytest.mark.parametrize("cap", [1.5, 3.0, 10.0])
+def test_at_the_start_every_weight_is_one(head: Head, cap: float) -> None:
+    weights = ImportanceNetwork(5, head=head, cap=cap)(latents())
+    assert weights.shape == (200,)
+    torch.testing.assert_close(weights, torch.ones(200), atol=1e-6, rtol=0)
+
+
+@torch.no_grad()
+def test_the_bounded_head_never_passes_its_cap_and_comes_close_to_both_ends() -> None:
+    weights = scrambled("bounded")(latents())
+    assert 0 <= float(weights.min()) < 0.01 and 2.99 < float(weights.max()) <= 3.0
+
+
+@torch.no_grad()
+def test_the_relu_head_is_never_negative_and_may_pass_its_cap() -> None:
+    weights = scrambled("relu")(latents())
+    assert float(weights.min()) == 0 and float(weights.max()) > 3.0
+
+
+@pytest.mark.parametrize("head", get_args(Head))
+@torch.no_grad()
+def test_the_weight_never_falls_as_the_score_grows(head: Head) -> None:
+    network = scrambled(head)
+    order = network.score(latents()).argsort()
+    assert (network(latents())[order].diff() >= 0).all()
+
+
+@pytest.mark.parametrize("head", get_args(Head))
+def test_the_start_can_be_learned_from(head: Head) -> None:
+    """A zeroed output layer still has a gradient, and after one step w is no longer flat."""
+    network = ImportanceNetwork(5, hidden=(16,), head=head)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.5)
+    (network(latents()) * latents()[:, 0]).mean().backward()
+    optimizer.step()
+    assert float(network(latents()).std().detach()) > 1e-3
+
+
+def test_the_flat_score_is_where_the_head_gives_one() -> None:
+    assert 4.0 * torch.sigmoid(torch.tensor(flat_score("bounded", 4.0))) == pytest.approx(1.0)
+    assert flat_score("relu", 4.0) == 1.0
+
+
+def test_the_hidden_layers_are_as_told() -> None:
+    slopes = {
+        m.negative_slope for m in ImportanceNetwork(5, negative_slope=0.0).modules() if isinstance(m, nn.LeakyReLU)
+    }
+    widths = [m.out_features for m in ImportanceNetwork(5).modules() if isinstance(m, nn.Linear)]
+    assert slopes == {0.0} and widths == [400, 400, 400, 400, 1]
+
+
+def test_an_unknown_head_and_a_cap_that_allows_no_mean_of_one_are_refused() -> None:
+    with pytest.raises(ValueError, match="unknown head 'tanh'; known: bounded, relu"):
+        ImportanceNetwork(5, head="tanh")  # type: ignore[arg-type]
+    for cap in (1.0, 0.5, float("nan")):
+        with pytest.raises(ValueError, match=r"cap must be above 1 \(weights have mean 1\)"):
+            ImportanceNetwork(5, cap=cap)
