@@ -50,6 +50,6 @@ def configure_logs(style: Literal["auto", "json", "pretty"] = "auto") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
-    for name in ("uvicorn.access", "httpx", "httpcore"):
-        # Our own access line says more.
+    for name in ("uvicorn.access", "uvicorn.error", "httpx", "httpcore"):
+        # Our own lines say more.
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -11,8 +11,13 @@ from models.bundle import Bundle
 
 @torch.inference_mode()
 def decode(bundle: Bundle, latents: torch.Tensor) -> NDArray[np.uint8] | NDArray[np.float32]:
-    """Latents [k, d] -> images uint8 [k, H, W, C] or points float32 [k, D]. Whatever the generator raises."""
+    """Latents [k, d] -> images uint8 [k, H, W, C] or points float32 [k, D].
+
+    Raises FloatingPointError for output that is not finite, and whatever the generator raises.
+    """
     samples = bundle.generator(latents)
+    if not bool(torch.isfinite(samples).all()):
+        raise FloatingPointError("the generator gave NaN or infinite values")
     if bundle.manifest.output.kind == "points":
         points: NDArray[np.float32] = samples.to(torch.float32).numpy()
         return points

@@ -14,6 +14,7 @@ from sampling.streams import MAX_SEED
 from service.engine.accounts import Accounts
 from service.engine.catalog import Catalog, Model, load_catalog
 from service.engine.decoding import decode
+from service.engine.errors import GenerationFailed
 from service.engine.fingerprint import environment, fingerprint
 from service.engine.jobs import Job, SampleRequest, Samples
 from service.engine.loop import DeviceLoop
@@ -104,7 +105,11 @@ class Engine:
             self._started.set_exception(error)
             return
         self._started.set_result(catalog)
-        self._loop.run()
+        try:
+            self._loop.run()
+        except BaseException:
+            logger.critical("the device loop has stopped", exc_info=True)
+            self._queue.abandon(GenerationFailed("The device loop has stopped; the server must be restarted."))
 
     def _load(self) -> Catalog:
         threads = self.options.threads or usable_threads()

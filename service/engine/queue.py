@@ -82,6 +82,15 @@ class JobQueue:
             self._closed = True
             self._changed.notify_all()
 
+    def abandon(self, error: Exception) -> None:
+        """The device loop is gone: nobody shall wait for it."""
+        with self._changed:
+            self._closed = True
+            jobs, self._ring = list(self._ring), deque()
+        for job in jobs:
+            if job.future.set_running_or_notify_cancel():
+                job.future.set_exception(error)
+
     def _is_bulk(self, job: Job) -> bool:
         return job.request.n > self._options.batch_rows
 

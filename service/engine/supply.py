@@ -55,6 +55,8 @@ class Supply:
     def propose(self) -> Evaluated:
         """Evaluate the next block; what passes is ready to be taken."""
         block = self._evaluate()
+        if block.weights is not None and not bool(torch.isfinite(block.weights).all()):
+            raise FloatingPointError("the importance network gave NaN or infinite weights")
         passed = block.passed.nonzero().squeeze(1)
         accepted = len(passed)
         if accepted:

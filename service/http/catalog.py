@@ -16,7 +16,7 @@ from service.http.state import Service, service_of
 
 REPORT_FILE = "report.json"
 router = APIRouter()
-_NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "content": {PROBLEM_MEDIA_TYPE: {}}}}
+_NOT_FOUND: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem, "content": {PROBLEM_MEDIA_TYPE: {}}}}
 
 
 @router.get("/models")

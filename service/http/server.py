@@ -31,21 +31,23 @@ class BindError(OSError):
 
 def serve(settings: Settings) -> int:
     """Serve until a signal; the exit code. Raises BindError, CatalogError before anything is served."""
+    signal.signal(signal.SIGTERM, _stop_loading)
     listener = bind(settings.http.bind)
     try:
         engine = build_engine(settings, Metrics())
-        catalog = engine.start()
+        engine.start()
     except BaseException:
         listener.close()
         raise
-    app = create_app(engine, settings)
-    host, port = listener.getsockname()[:2]
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    logger.info("listening", extra={"url": url, "default_model": catalog.default, "models": list(catalog.models)})
-    DrainingServer(app, settings.http.grace_seconds).run(sockets=[listener])
+    DrainingServer(create_app(engine, settings), settings.http.grace_seconds).run(sockets=[listener])
     engine.close(LAST_SECONDS)
     logger.info("stopped")
     return 0
+
+
+def _stop_loading(*_: object) -> None:
+    """SIGTERM before the first request: nothing was admitted, so nothing is to be finished."""
+    raise SystemExit(0)
 
 
 def build_engine(settings: Settings, metrics: Metrics) -> Engine:
@@ -94,14 +96,22 @@ class DrainingServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """From here to the end of the process; asyncio's own handlers would leave gaps in which SIGTERM kills."""
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
-            loop.add_signal_handler(number, self._on_signal)
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._on_signal))
         try:
             yield
         finally:
             for number in SIGNALS:
-                loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_IGN)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        catalog = self._service.engine.catalog
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        logger.info("listening", extra={"url": url, "default_model": catalog.default, "models": list(catalog.models)})
 
     def _on_signal(self) -> None:
         if self._drain is None:

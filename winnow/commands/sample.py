@@ -57,8 +57,22 @@ def _remote(args: argparse.Namespace, fmt: str) -> bytes:
         )
 
 
+def _folder(args: argparse.Namespace) -> Path:
+    """What to load: one bundle, by path or by name, or where the default one is."""
+    from models.bundle import MANIFEST_FILE
+
+    root: Path = args.bundles
+    if args.bundle is None:
+        return root
+    for folder in (Path(args.bundle), root / args.bundle):
+        if (folder / MANIFEST_FILE).is_file():
+            return folder
+    names = ", ".join(sorted(path.parent.name for path in root.glob(f"*/{MANIFEST_FILE}"))) or "none"
+    raise CommandFailed(f"{args.bundle} is neither a bundle folder nor a name under {root}/ ({names})")
+
+
 def _local(args: argparse.Namespace, fmt: str) -> bytes:
-    """The same engine and encoders as the server's: a seed gives the server's bytes."""
+    """The same engine and encoders as the server's: with its default settings a seed gives its bytes."""
     from service.engine.encoders.formats import FORMATS as ENCODERS
     from service.engine.encoders.formats import Limits, largest
     from service.engine.engine import Engine
@@ -66,9 +80,7 @@ def _local(args: argparse.Namespace, fmt: str) -> bytes:
     from service.engine.options import EngineOptions
     from service.metrics.registry import Metrics
 
-    folder = Path(args.bundle) if args.bundle and "/" in args.bundle else None
-    root, model = (folder, None) if folder else (args.bundles, args.bundle)
-    engine = Engine(root, model, EngineOptions(), Metrics())
+    engine = Engine(_folder(args), None, EngineOptions(), Metrics())
     engine.start()
     try:
         bundle = engine.resolve(None, args.method)[0].bundle

@@ -1,0 +1,146 @@
+"""The verbs that need no server, and what importing them costs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from winnow import cli
+from winnow.cli import main
+from winnow.client import Client, ServerProblem
+from winnow.commands.serve import nested_flags
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_sample_writes_the_default_bundles_samples(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sample", "-n", "30"]) == 0
+    assert capsys.readouterr().out == "samples.png\n"
+    assert (workplace / "samples.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_sample_takes_a_name_or_a_folder_and_the_ending_tells_the_format(workplace: Path) -> None:
+    assert main(["sample", "points", "-n", "5", "--seed", "1", "-o", "a.npz"]) == 0
+    assert main(["sample", "bundles/points", "-n", "5", "--seed", "1", "-o", "b.npz"]) == 0
+    assert (workplace / "a.npz").read_bytes() == (workplace / "b.npz").read_bytes()
+    with np.load(BytesIO((workplace / "a.npz").read_bytes())) as arrays:
+        assert arrays["points"].shape == (5, 2)
+
+
+def test_sample_writes_to_standard_output(workplace: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert main(["sample", "points", "-n", "2", "--format", "json", "-o", "-"]) == 0
+    assert len(json.loads(capfdbinary.readouterr().out)["latents"]) == 2
+
+
+def test_models_lists_every_bundle_and_why_one_is_broken(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (workplace / "bundles" / "other" / "importance.safetensors").unlink()
+    assert main(["models"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("other   broken  ")
+    assert "importance.safetensors" in first
+    assert second == "points  ready   1, points 2, prior, latentrs"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["sample", "nope"], "neither a bundle folder nor a name under bundles/ (other, points)"),
+        (["sample", "points", "-n", "0"], "n must be at least 1"),
+        (["sample", "points", "--seed", "-1"], "the seed must lie in"),
+        (["sample", "points", "--method", "drs"], "not built"),
+        (["sample", "points", "-o", "samples.bmp"], "no format is called 'bmp'"),
+        (["sample", "points", "-o", "no/such/folder.png"], "cannot write"),
+        (["sample", "points", "-n", "999999999"], "holds at most"),
+        (["sample", "--server", "http://127.0.0.1:9"], "no answer from http://127.0.0.1:9"),
+        (["sample", "--server", "127.0.0.1"], "no answer from"),
+        (["models", "--bundles", "nowhere"], "no bundles under nowhere/"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_exit_code_2(
+    workplace: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("winnow: ")
+    assert error.count("\n") == 1
+    assert says in error
+
+
+def test_ctrl_c_is_quiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from winnow.commands import models
+
+    def interrupt(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(models, "run", interrupt)
+    assert main(["models"]) == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_a_mistake_of_ours_is_not_dressed_up_as_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    from winnow.commands import models
+
+    def mistake(_: object) -> int:
+        raise KeyError("ours")
+
+    monkeypatch.setattr(models, "run", mistake)
+    with pytest.raises(KeyError):
+        main(["models"])
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([verb, "--help"])
+    assert end.value.code == 0
+    assert f"winnow {verb}" in capsys.readouterr().out
+
+
+def loaded_after(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(result.stdout.split())
+
+
+def test_the_parser_loads_nothing_heavy() -> None:
+    assert not loaded_after("from winnow.cli import build_parser; build_parser()") & {"torch", "fastapi", "training"}
+
+
+def test_serving_never_loads_training() -> None:
+    code = "from winnow.cli import build_parser; build_parser(); import service.http.server, service.settings"
+    found = loaded_after(code)
+    assert "service" in found
+    assert not found & {"training", "ot", "sklearn", "tensorboard", "scipy"}
+
+
+def test_flags_nest_like_the_settings_and_those_not_given_are_absent() -> None:
+    given = {"verb": "serve", "run": main, "config": None, "bundles": None, "http__bind": "h:1", "log": "json"}
+    assert nested_flags(given) == {"http": {"bind": "h:1"}, "log": "json"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "says", "code", "retry_after"),
+    [
+        (httpx.Response(503, json={"detail": "full", "code": "overloaded"}, headers={"Retry-After": "7"}), "full",
+         "overloaded", 7.0),
+        (httpx.Response(502, text="<html>"), "502 Bad Gateway", "unknown", None),
+        (httpx.Response(500, json=[1]), "500", "unknown", None),
+    ],
+)  # fmt: skip
+def test_whatever_a_server_answers_becomes_a_clear_exception(
+    answer: httpx.Response, says: str, code: str, retry_after: float | None
+) -> None:
+    with (
+        Client("http://test", httpx.MockTransport(lambda _: answer)) as client,
+        pytest.raises(ServerProblem) as problem,
+    ):
+        client.sample()
+    assert says in str(problem.value)
+    assert (problem.value.code, problem.value.retry_after) == (code, retry_after)

@@ -1,0 +1,188 @@
+"""The real process: it serves, and SIGTERM ends it with 0; what it cannot do it refuses in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from winnow.cli import main
+from winnow.client import Client, ServerProblem
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(*arguments: str) -> dict[str, Any]:
+    return {
+        "args": [sys.executable, "-m", "winnow", *arguments],
+        "env": {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        "text": True,
+        "stderr": subprocess.PIPE,
+        "stdout": subprocess.PIPE,
+    }
+
+
+class Server:
+    """A running `winnow serve` on a free port; its log lines as they came."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen(**command("serve", "--bind", "127.0.0.1:0", "--threads", "1", *arguments))
+        assert self.process.stderr is not None
+        self.lines: list[dict[str, Any]] = []
+        for line in self.process.stderr:
+            self.lines.append(json.loads(line))
+            if self.lines[-1]["event"] == "listening":
+                break
+        else:
+            pytest.fail(f"it never listened: {self.lines}")
+        self.url = self.lines[-1]["url"]
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        _, rest = self.process.communicate(timeout=60)
+        self.lines += [json.loads(line) for line in rest.splitlines()]
+        return self.process.returncode
+
+
+@pytest.fixture
+def server(workplace: Path) -> Iterator[Server]:
+    server = Server("--default-model", "points")
+    yield server
+    if server.process.poll() is None:
+        server.process.kill()
+    server.process.communicate()
+
+
+def test_it_serves_bundles_of_the_working_directory_and_sigterm_ends_it_with_0(server: Server) -> None:
+    with Client(server.url) as client:
+        samples = client.sample(n=50, method="latentrs", seed=3)
+        assert samples.points is not None
+        assert (samples.points.shape, samples.model, samples.seed) == ((50, 2), "points", 3)
+        assert [model["name"] for model in client.models()] == ["other", "points"]
+        with pytest.raises(ServerProblem, match="no method 'nope'") as refusal:
+            client.sample(method="nope")
+        assert (refusal.value.status, refusal.value.code) == (422, "method_unknown")
+    assert httpx.get(f"{server.url}/readyz").text == "ok\n"
+    assert server.stop() == 0
+    access = [line for line in server.lines if line["logger"] == "winnow.access"]
+    assert [line["status"] for line in access] == [200, 200, 422, 200]
+    assert server.lines[-1]["event"] == "stopped"
+
+
+def test_sigterm_finishes_what_was_admitted(server: Server) -> None:
+    answers: list[httpx.Response] = []
+    url = f"{server.url}/sample?n=100000&format=npz&method=prior"
+    asking = threading.Thread(target=lambda: answers.append(httpx.post(url, timeout=120)))
+    with httpx.Client(base_url=server.url, timeout=60) as probe:
+        asking.start()
+        while "winnow_queue_rows 0.0" in probe.get("/metrics").text:
+            assert asking.is_alive(), "the request was over before the signal"
+    assert server.stop() == 0
+    asking.join()
+    with np.load(BytesIO(answers[0].content)) as arrays:
+        assert arrays["points"].shape == (100_000, 2)
+
+
+def test_a_seed_gives_the_same_bytes_with_and_without_a_server(server: Server, workplace: Path) -> None:
+    for fmt in ("png", "npz", "json"):
+        offline = ["sample", "points", "-n", "40", "--seed", "6", "--out"]
+        assert main([*offline, f"offline.{fmt}"]) == 0
+        assert main([*offline, f"online.{fmt}", "--server", server.url]) == 0
+        found = [(workplace / f"{name}.{fmt}").read_bytes() for name in ("offline", "online")]
+        if fmt != "json":
+            assert found[0] == found[1]
+            continue
+        documents = [json.loads(text) for text in found]
+        for document in documents:
+            del document["fingerprint"]  # the thread counts may differ
+        assert documents[0] == documents[1]
+
+
+def refused(*arguments: str) -> str:
+    """The one line of a real process that would not start."""
+    result = subprocess.run(**command("serve", *arguments), timeout=60, check=False)
+    assert result.returncode == 2, result.stderr
+    return one_line(result.stderr)
+
+
+def one_line(error: str) -> str:
+    assert error.startswith("winnow: ")
+    assert error.count("\n") == 1
+    return error
+
+
+def break_bundle(name: str) -> None:
+    Path("bundles", name, "generator.safetensors").write_bytes(b"damaged")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "says"),
+    [
+        (["--bundles", "nowhere"], {}, "no bundles under nowhere/"),
+        (["--default-model", "nope"], {}, "choose one of other, points"),
+        (["--bind", "nonsense"], {}, "is not host:port"),
+        (["--bind", "192.0.2.1:80"], {}, "cannot listen on 192.0.2.1:80"),
+        (["--config", "none.toml"], {}, "none.toml does not exist"),
+        (["--threads", "0"], {}, "engine.threads"),
+        ([], {"WINNOW_HTPP__BIND": "x"}, "did you mean WINNOW_HTTP__BIND?"),
+        ([], {"WINNOW_LOG": "loud"}, "log: "),
+    ],
+)
+def test_a_start_that_cannot_be_is_refused_in_one_line(
+    workplace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    environment: dict[str, str],
+    says: str,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    # What belongs to a process, not to this one.
+    monkeypatch.setattr("service.logs.configure_logs", lambda _: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert main(["serve", *arguments]) == 2
+    assert says in one_line(capsys.readouterr().err)
+
+
+def test_a_taken_port_is_refused_in_one_line(workplace: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        message = refused("--bind", f"127.0.0.1:{holder.getsockname()[1]}")
+    assert "cannot listen" in message
+    assert "WINNOW_HTTP__BIND" in message
+
+
+def test_a_broken_default_model_is_refused_and_another_broken_one_is_not(workplace: Path) -> None:
+    break_bundle("other")
+    assert "does not match the sha256" in refused("--default-model", "other")
+    server = Server("--default-model", "points")
+    assert server.stop() == 0
+    broken = [line for line in server.lines if line["level"] == "error"]
+    assert [line["model"] for line in broken] == ["other"]
+
+
+def test_no_bundle_that_loads_is_refused(workplace: Path) -> None:
+    break_bundle("other")
+    break_bundle("points")
+    assert "is broken" in refused("--bind", "127.0.0.1:0")
+
+
+def test_sigterm_while_it_still_loads_is_a_clean_end(workplace: Path) -> None:
+    process = subprocess.Popen(**command("serve", "--bind", "127.0.0.1:0"))
+    assert process.stderr is not None
+    assert "model loaded" in process.stderr.readline()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
