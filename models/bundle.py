@@ -130,7 +130,8 @@ def _check_tensors(path: Path, network: nn.Module, tensors: dict[str, torch.Tens
     expected = network.state_dict()
     if missing := sorted(set(expected) ^ set(tensors)):
         raise BundleError(f"{path}: tensor {missing[0]} is missing or does not belong to the architecture.")
-    for key, tensor in tensors.items():
+    for key in sorted(tensors):  # the file gives them in no fixed order
+        tensor = tensors[key]
         if tensor.shape != expected[key].shape:
             want, got = list(expected[key].shape), list(tensor.shape)
             raise BundleError(f"{path}: tensor {key} has shape {got}, the architecture needs {want}.")

@@ -182,7 +182,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "configuration of another size": (
         set_to("networks", "generator", "config", "hidden", value=[5]),
-        "the architecture needs [5, 3]",
+        "tensor body.0.bias has shape [4], the architecture needs [5]",
     ),
     "future schema": (set_to("schema_version", value=99), "schema version 99, this Winnow reads up to 1; upgrade it"),
     "past schema": (set_to("schema_version", value=0), "schema_version"),

@@ -167,6 +167,8 @@ def test_the_cost_counts_every_evaluated_proposal_and_every_surplus_acceptance()
     assert isinstance(importance, KnownWeight)
     assert importance.rows == draw.cost.importance_rows == draw.cost.proposals == 96
     assert draw.cost.accepted == 96 and len(draw.latents) == 70
+    few = sample_latentrs(NORMAL, importance, 5, BlockStream(0, 32))
+    assert (few.cost.proposals, few.cost.accepted, len(few.latents)) == (32, 32, 5)
     assert (draw.cost.generator_rows, draw.cost.critic_rows, draw.cost.gradient_steps) == (0, 0, 0)
 
 
