@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import logging
 from pathlib import Path
@@ -21,43 +20,6 @@ from service.engine.threads import cpu_quota, usable_threads
 from service.http.conditional import matches
 from service.logs import JsonFormatter, PrettyFormatter
 from service.settings import SettingsRefused, load_settings
-
-ROOT = Path(__file__).parents[2]
-LAYERS = {
-    "models": {"models"},
-    "sampling": {"sampling", "models"},
-    "training": {"training", "sampling", "models"},
-    "service/metrics": {"service.metrics"},
-    "service/engine": {"service.engine", "service.metrics", "sampling", "models"},
-    "service/http": {"service", "sampling", "models"},
-}
-OURS = ("models", "sampling", "training", "service", "winnow")
-
-
-def imported(path: Path) -> set[str]:
-    tree = ast.walk(ast.parse(path.read_text()))
-    names: set[str] = set()
-    for node in tree:
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-    return names
-
-
-@pytest.mark.parametrize("layer", LAYERS)
-def test_imports_point_one_way(layer: str) -> None:
-    for path in (ROOT / layer).rglob("*.py"):
-        for name in imported(path):
-            if name.split(".")[0] in OURS:
-                assert any(name == ok or name.startswith(ok + ".") for ok in LAYERS[layer]), f"{path} imports {name}"
-
-
-@pytest.mark.parametrize(("layer", "banned"), [("service/engine", ("fastapi", "starlette", "uvicorn", "asyncio")),
-                                               ("sampling", ("asyncio", "fastapi", "starlette"))])  # fmt: skip
-def test_lower_layers_know_no_http(layer: str, banned: tuple[str, ...]) -> None:
-    for path in (ROOT / layer).rglob("*.py"):
-        assert not {name.split(".")[0] for name in imported(path)} & set(banned), path
 
 
 @given(st.lists(st.integers(0, 50), max_size=20), st.integers(0, 200))
