@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 
 PriorKind = Literal["normal", "uniform"]
@@ -29,3 +30,9 @@ class Prior:
         if self.kind == "normal":
             return torch.randn(n, self.dim, generator=generator, device=device)
         return torch.rand(n, self.dim, generator=generator, device=device) * 2 - 1
+
+    def draw(self, n: int, rng: np.random.Generator) -> torch.Tensor:
+        """Draw ``n`` latents from numpy's generator, float32 [n, dim] on the CPU: what sampling uses."""
+        if self.kind == "normal":
+            return torch.from_numpy(rng.standard_normal((n, self.dim), dtype=np.float32))
+        return torch.from_numpy(rng.random((n, self.dim), dtype=np.float32)) * 2 - 1

@@ -27,10 +27,9 @@ def accept(weights: torch.Tensor, cap: float, uniform: torch.Tensor) -> torch.Te
 def propose_latentrs(prior: Prior, importance: ImportanceNetwork, stream: BlockStream) -> Block:
     """Evaluate the next block of ``stream``; w always sees the whole block, so its bits never depend on n."""
     rng = stream.next()
-    latents = prior.sample(stream.block, rng)
-    uniform = torch.rand(stream.block, generator=rng, device=stream.device)
+    latents = prior.draw(stream.block, rng).to(stream.device)
     weights = importance(latents)
-    return Block(latents, weights, accept(weights, importance.cap, uniform))
+    return Block(latents, weights, accept(weights, importance.cap, stream.uniform(rng)))
 
 
 @torch.no_grad()
@@ -39,8 +38,8 @@ def sample_latentrs(
 ) -> Draw:
     """The first ``n`` accepted latents of ``stream``, in order. Raises RejectionStalled past ``max_proposals``.
 
-    Every proposal of an evaluated block counts, accepted surplus included, so accepted / proposals is an
-    unbiased estimate of the acceptance rate.
+    Every proposal of an evaluated block counts, accepted surplus included: over many draws the ratio of the two
+    totals tends to the acceptance rate.
     """
     budget = max(MAX_PROPOSALS_PER_SAMPLE * n, MIN_PROPOSAL_CAP) if max_proposals is None else max_proposals
     latents, weights = [torch.empty(0, prior.dim, device=stream.device)], [torch.empty(0, device=stream.device)]

@@ -11,8 +11,10 @@ MAX_SEED = 2**63 - 1
 
 
 class BlockStream:
-    """Random generators for block 0, 1, 2, ... of a seed; block shapes never depend on how much is asked for.
+    """Random numbers for block 0, 1, 2, ... of a seed; block shapes never depend on how much is asked for.
 
+    Counter-based (Philox, 128-bit key), made on the CPU: the same numbers whatever the device. torch's own CPU
+    generator keeps 32 bits of a seed, so blocks of a long stream would soon repeat.
     Without a seed the operating system gives one. ``block`` is the number of proposals of a block.
     """
 
@@ -25,9 +27,13 @@ class BlockStream:
         self.block, self.device = block, device
         self._index = 0
 
-    def next(self) -> torch.Generator:
+    def next(self) -> np.random.Generator:
         """The generator of the next block."""
         # As entropy (seed, index) the pairs (5, 7) and (5 + 7 * 2**32, 0) would be the same words.
-        state = np.random.SeedSequence(self.seed, spawn_key=(self._index,)).generate_state(1, np.uint64)[0]
+        key = np.random.SeedSequence(self.seed, spawn_key=(self._index,))
         self._index += 1
-        return torch.Generator(device=self.device).manual_seed(int(state) >> 1)
+        return np.random.Generator(np.random.Philox(key))
+
+    def uniform(self, rng: np.random.Generator) -> torch.Tensor:
+        """One uniform in [0, 1) a proposal, float32 [block]."""
+        return torch.from_numpy(rng.random(self.block, dtype=np.float32)).to(self.device)

@@ -62,7 +62,7 @@ def build(name: str, recipe: Recipe, runs: Path, bundles: Path, device: torch.de
     for objective in recipe.objectives:
         if not (run / objective / WEIGHTS_RECORD).exists():
             settings = replace(WEIGHTS_PRESETS[objective], hidden=recipe.hidden)
-            weights_bundle(settings, base, train, run / objective, device)
+            weights_bundle(settings, base, train, run / objective, device, pools=run / "pools")
     chosen = select(run, recipe.objectives)
     return publish(run, chosen, recipe, bundles / name, device)
 

@@ -104,11 +104,11 @@ def problem_of(bundle: Bundle, data: Dataset, device: torch.device) -> Problem:
 
 
 def weights_bundle(
-    config: WeightsConfig, source: Path, data: Dataset, out: Path, device: torch.device
+    config: WeightsConfig, source: Path, data: Dataset, out: Path, device: torch.device, pools: Path | None = None
 ) -> TrainedWeights:
     """Train w for the bundle ``source`` in folder ``out``; the bundle with its weights is ``out / "bundle"``."""
     bundle = load_bundle(source, device)
-    trained = train_weights(config, problem_of(bundle, data, device), out)
+    trained = train_weights(config, problem_of(bundle, data, device), out, pools)
     save_with_weights(bundle, trained.network, config.objective.name, out / "bundle")
     (out / "weights.json").write_text(json.dumps(_record(config, trained), indent=2) + "\n")
     return trained

@@ -41,9 +41,14 @@ class TrainedWeights:
     unweighted: float
 
 
-def train_weights(config: WeightsConfig, problem: Problem, out: Path) -> TrainedWeights:
-    """Train w in folder ``out``, resuming from its checkpoint; the average with the best held-out energy wins."""
+def train_weights(config: WeightsConfig, problem: Problem, out: Path, pools: Path | None = None) -> TrainedWeights:
+    """Train w in folder ``out``, resuming from its checkpoint; the average with the best held-out energy wins.
+
+    ``pools``: folder where pools of latents are kept for other runs on the same generator; ``out`` without it.
+    """
     out.mkdir(parents=True, exist_ok=True)
+    pools = pools or out
+    pools.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     network = ImportanceNetwork(problem.prior.dim, config.hidden, config.head, config.cap, config.negative_slope).to(
         problem.device
@@ -51,9 +56,9 @@ def train_weights(config: WeightsConfig, problem: Problem, out: Path) -> Trained
     key = f"{digest(problem.generator)}-{digest(problem.features)}-{problem.real.name}-{len(problem.real)}"
     run = WeightsRun(network, config, key)
     held_out, training = _real_features(config, problem)
-    pool = make_pool(problem, config.held_out_rows, config.seed + HELD_OUT_SEED, out / "held-out.safetensors")
+    pool = make_pool(problem, config.held_out_rows, config.seed + HELD_OUT_SEED, pools / "held-out.safetensors")
     validate = HeldOutEnergy(pool.to(problem.device), held_out)
-    objective = _objective(config, problem, training, network, out)
+    objective = _objective(config, problem, training, network, pools)
     modules, optimizers = _extra_state(objective)
     if (out / CHECKPOINT).exists():
         run.restore(out / CHECKPOINT, modules, optimizers)
@@ -90,12 +95,12 @@ def _real_features(config: WeightsConfig, problem: Problem) -> tuple[torch.Tenso
 
 
 def _objective(
-    config: WeightsConfig, problem: Problem, real: torch.Tensor, network: ImportanceNetwork, out: Path
+    config: WeightsConfig, problem: Problem, real: torch.Tensor, network: ImportanceNetwork, pools: Path
 ) -> Objective:
     settings = config.objective
     if isinstance(settings, AdversarialConfig):
         return AdversarialObjective(settings, problem, config.cap)
-    pool = make_pool(problem, config.pool_rows, config.seed + POOL_SEED, out / "pool.safetensors").to(problem.device)
+    pool = make_pool(problem, config.pool_rows, config.seed + POOL_SEED, pools / "pool.safetensors").to(problem.device)
     if isinstance(settings, EnergyConfig):
         return EnergyObjective(settings, pool, real)
     return TransportObjective(settings, pool, real, network, config.seed)
