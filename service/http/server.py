@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 from collections.abc import Iterator
+from typing import NoReturn
 
 import uvicorn
 from fastapi import FastAPI
@@ -31,7 +33,9 @@ class BindError(OSError):
 
 def serve(settings: Settings) -> int:
     """Serve until a signal; the exit code. Raises BindError, CatalogError before anything is served."""
-    signal.signal(signal.SIGTERM, _stop_loading)
+    for number in SIGNALS:
+        # Before the first request nothing was admitted, so nothing is to be finished.
+        signal.signal(number, lambda *_: _exit_now())
     listener = bind(settings.http.bind)
     try:
         engine = build_engine(settings, Metrics())
@@ -40,14 +44,17 @@ def serve(settings: Settings) -> int:
         listener.close()
         raise
     DrainingServer(create_app(engine, settings), settings.http.grace_seconds).run(sockets=[listener])
-    engine.close(LAST_SECONDS)
+    if not engine.close(LAST_SECONDS):
+        logger.error("a batch did not end in time", extra={"seconds": LAST_SECONDS})
+        _exit_now()
     logger.info("stopped")
     return 0
 
 
-def _stop_loading(*_: object) -> None:
-    """SIGTERM before the first request: nothing was admitted, so nothing is to be finished."""
-    raise SystemExit(0)
+def _exit_now() -> NoReturn:
+    """Exit 0 although the device thread is inside torch: Python's own way would abort the process there (134)."""
+    logging.shutdown()
+    os._exit(0)
 
 
 def build_engine(settings: Settings, metrics: Metrics) -> Engine:

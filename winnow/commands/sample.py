@@ -88,7 +88,11 @@ def _local(args: argparse.Namespace, fmt: str) -> bytes:
         if args.n > (most := largest(fmt, bundle, Limits(), args.images)):
             raise CommandFailed(f"{fmt} holds at most {most} samples of {bundle.name}; ask several times")
         request = SampleRequest(args.n, None, args.method, args.seed, decode=fmt != "json" or args.images)
-        return ENCODERS[fmt].encode(engine.submit(request).result())
+        future = engine.submit(request)
+        try:
+            return ENCODERS[fmt].encode(future.result())
+        finally:
+            future.cancel()  # Ctrl-C need not wait for the rest
     except ValueError as error:
         raise CommandFailed(str(error)) from error
     finally:
