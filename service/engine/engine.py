@@ -92,6 +92,11 @@ class Engine:
         self.metrics.ready.set(0)
         self._queue.close()
 
+    def cut_off(self) -> None:
+        """Admitted work that is not finished raises Draining, at the next batch."""
+        self.stop_admission()
+        self._queue.cut_off = True
+
     def close(self, timeout: float | None = None) -> bool:
         """Finish what was admitted, then stop. False when that took longer than ``timeout`` seconds."""
         self.stop_admission()

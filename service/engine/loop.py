@@ -6,7 +6,7 @@ import logging
 from time import perf_counter
 
 from service.engine.accounts import Accounts
-from service.engine.errors import GenerationFailed, Stalled
+from service.engine.errors import Draining, GenerationFailed, Stalled
 from service.engine.jobs import Job
 from service.engine.queue import JobQueue
 from service.engine.supply import SupplyStalled
@@ -24,6 +24,9 @@ class DeviceLoop:
 
     def run(self) -> None:
         while (jobs := self._queue.next_turn()) is not None:
+            if self._queue.cut_off:
+                self._fail(jobs, Draining("The server is shutting down and its grace period is over."))
+                continue
             alive = [job for job in jobs if not self._drop_cancelled(job)]
             if alive:
                 self.turn_started = perf_counter()

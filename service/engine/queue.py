@@ -23,7 +23,7 @@ class JobQueue:
         self._options, self._metrics = options, metrics
         self._ring: deque[Job] = deque()
         self._changed = threading.Condition()
-        self._closed = False
+        self._closed = self.cut_off = False
         self._waiting_rows = self._bulk_rows = self._admitted = 0
         self._rows_per_second = FIRST_GUESS_ROWS_PER_SECOND
 

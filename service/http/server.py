@@ -130,6 +130,11 @@ class DrainingServer(uvicorn.Server):
         """The listener stays open and refuses (503); what is in flight gets the grace period."""
         logger.info("draining", extra={"in_flight": self._service.in_flight.count, "grace_seconds": self._grace})
         self._service.engine.stop_admission()
-        with contextlib.suppress(TimeoutError):
+        try:
             await asyncio.wait_for(self._service.in_flight.idle(), self._grace)
+        except TimeoutError:
+            logger.error("cutting off", extra={"in_flight": self._service.in_flight.count})
+            self._service.engine.cut_off()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._service.in_flight.idle(), LAST_SECONDS)
         self.should_exit = True

@@ -248,6 +248,20 @@ def test_closing_finishes_what_was_admitted_and_refuses_the_rest(start: Start) -
         engine.submit(SampleRequest(n=1))
 
 
+def test_a_cut_off_ends_admitted_work_at_the_next_batch(gated: Callable[..., tuple[Engine, Gate]]) -> None:
+    engine, gate = gated()
+    futures = [engine.submit(SampleRequest(n=100 * BATCH, seed=seed)) for seed in (None, 1)]
+    gate.wait()
+    engine.cut_off()
+    gate.let(1)
+    for future in futures:
+        with pytest.raises(Draining, match="grace period is over"):
+            future.result(timeout=60)
+    assert engine.close(timeout=60)
+    assert gate.calls == 1
+    assert books_balance(engine)
+
+
 def test_nobody_waits_for_a_device_loop_that_is_gone(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = start()
 
