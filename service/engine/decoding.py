@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.bundle import Bundle
+from models.pixels import to_uint8
 
 
 @torch.inference_mode()
@@ -23,6 +24,5 @@ def decode(bundle: Bundle, latents: torch.Tensor) -> NDArray[np.uint8] | NDArray
         return points
     assert bundle.manifest.output.range is not None
     low, high = bundle.manifest.output.range
-    levels = (samples - low).div_(high - low).mul_(255).round_().clamp_(0, 255)
-    images: NDArray[np.uint8] = levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+    images: NDArray[np.uint8] = to_uint8(samples, low, high).permute(0, 2, 3, 1).contiguous().numpy()
     return images

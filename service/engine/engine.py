@@ -13,15 +13,13 @@ import torch
 from sampling.streams import MAX_SEED
 from service.engine.accounts import Accounts
 from service.engine.catalog import Catalog, Model, load_catalog
-from service.engine.decoding import decode
 from service.engine.errors import GenerationFailed
-from service.engine.fingerprint import environment, fingerprint
+from service.engine.fingerprint import environment, fingerprint, probe_bits
 from service.engine.jobs import Job, SampleRequest, Samples
 from service.engine.loop import DeviceLoop
 from service.engine.methods import BUILT, resolve_method
 from service.engine.options import EngineOptions
 from service.engine.queue import JobQueue
-from service.engine.supply import Supply
 from service.engine.threads import usable_threads
 from service.engine.turns import Turn
 from service.metrics.registry import Metrics
@@ -124,14 +122,11 @@ class Engine:
         self.environment.update(environment(self.options, threads))
         self.metrics.prepare([bundle.name for bundle in catalog.loaded()], BUILT)
         for bundle in catalog.loaded():
-            self.fingerprints[bundle.name] = fingerprint(self.environment, bundle)
             version, digest = bundle.manifest.version, bundle.digest[:12]
             self.metrics.model_info.labels(bundle.name, version, digest).set(1)
             started = perf_counter()
-            # The first call of a shape pays for kernels and memory; no request should.
-            warm = Supply(bundle, "prior", 0, max(self.options.proposal_block, self.options.batch_rows))
-            warm.propose()
-            decode(bundle, warm.take(self.options.batch_rows).latents)
+            probe = probe_bits(bundle, self.options)
+            self.fingerprints[bundle.name] = fingerprint(self.environment, bundle, probe)
             logger.info(
                 "model loaded", extra={"model": bundle.name, "warm_ms": round(1e3 * (perf_counter() - started))}
             )

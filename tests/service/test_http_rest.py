@@ -13,6 +13,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import Message
 
+from sampling.streams import BlockStream
+
 
 def test_models_are_listed_with_what_they_can_do(api: Any) -> None:
     document = api.get("/models").json()
@@ -78,6 +80,18 @@ def test_info_tells_what_decides_the_bits(api: Any) -> None:
 def test_another_batch_shape_is_another_fingerprint(serve: Any) -> None:
     marks = {serve(batch_rows=rows).post("/sample").headers["sample-fingerprint"] for rows in (4, 8)}
     assert len(marks) == 2
+
+
+def test_another_law_of_the_stream_is_another_fingerprint_and_etag(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = "/sample?seed=1&format=npz"
+    before, again = serve().get(path), serve().get(path)
+    assert (before.content, before.headers["etag"]) == (again.content, again.headers["etag"])
+    block_of = BlockStream.next
+    monkeypatch.setattr(BlockStream, "next", lambda stream: (block_of(stream), block_of(stream))[1])
+    after = serve().get(path)
+    assert after.content != before.content
+    assert after.headers["sample-fingerprint"] != before.headers["sample-fingerprint"]
+    assert after.headers["etag"] != before.headers["etag"]
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
