@@ -18,9 +18,11 @@ from pathlib import Path
 import torch
 
 from models.bundle import load_bundle
+from training.checkpoint import CheckpointError
 from training.data.catalog import load
 from training.data.dataset import DataError
 from training.device import choose_device
+from training.errors import TrainingRefused
 from training.evaluation.report import evaluate, write_report
 from training.gan import train_gan
 from training.pipeline import add_features, curve_of_run, gan_bundle, other_weights, weights_bundle
@@ -112,7 +114,7 @@ def main() -> int:
         device = choose_device(args.device, args.threads)
         for name in args.only:
             print(build(name, RECIPES[name], args.runs, args.bundles, device))
-    except (DataError, ValueError, OSError) as error:
+    except (DataError, TrainingRefused, CheckpointError) as error:
         print(f"training.build: {error}", file=sys.stderr)
         return 2
     return 0

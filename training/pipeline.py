@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from models.registry import build
 from training.checkpoint import load_checkpoint
 from training.data.catalog import fixed_split
 from training.data.dataset import DataError, Dataset
+from training.errors import TrainingRefused
 from training.evaluation.curve import generator_curve
 from training.evaluation.report import spaces_of
 from training.features import accuracy, train_classifier
@@ -58,10 +60,10 @@ def gan_bundle(run: Path, out: Path, snapshot: Path | None = None) -> Manifest:
         shape = tuple(generator(torch.zeros(1, config.latent_dim)).shape[1:])
     steps = snapshot.stem.removeprefix("step-").lstrip("0") if snapshot else str(meta["step"])
     manifest = Manifest(
-        name=config.data,
+        name=bundle_name(config.data),
         version="1",
         licence=LICENCE,
-        description=f"{config.loss} GAN with gradient penalty on {config.data}, {steps} generator steps.",
+        description=f"{config.loss} GAN with gradient penalty on {bundle_name(config.data)}, {steps} generator steps.",
         prior=PriorSpec(kind=config.prior, dim=config.latent_dim),
         output=_output_spec(shape),
         networks={
@@ -128,6 +130,12 @@ def save_with_weights(bundle: Bundle, network: ImportanceNetwork, objective: str
     return save_bundle(out, manifest, networks)
 
 
+def bundle_name(data: str) -> str:
+    """A data set's name, or the last part of its path, as a bundle may be called."""
+    name = re.sub(r"[^a-z0-9._-]+", "-", Path(data).name.lower()).strip("-._").removesuffix(".npz")
+    return name[:64] or "model"
+
+
 def snapshots(run: Path) -> dict[int, Path]:
     """Generator snapshots of a GAN run by step, in order."""
     return {int(path.stem.removeprefix("step-")): path for path in sorted((run / SNAPSHOTS).glob("step-*.safetensors"))}
@@ -157,7 +165,7 @@ def other_weights(bundle: Bundle, folders: list[Path]) -> dict[str, ImportanceNe
         other = load_bundle(folder)
         same = other.manifest.networks["generator"].sha256 == bundle.manifest.networks["generator"].sha256
         if other.importance is None or not same:
-            raise ValueError(f"{folder} has no weights, or another generator than {bundle.name}")
+            raise TrainingRefused(f"{folder} has no weights, or another generator than {bundle.name}")
         found[folder.resolve().parent.name if folder.name == "bundle" else folder.name] = other.importance
     return found
 

@@ -15,6 +15,7 @@ EXPECTED = (
     ("service.http.server", "BindError"),
     ("training.data.dataset", "DataError"),
     ("training.checkpoint", "CheckpointError"),
+    ("training.errors", "TrainingRefused"),
     ("winnow.client", "ServerProblem"),
 )
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from models.importance import ImportanceNetwork
+from training.errors import TrainingRefused
 from training.losses import critic_loss, freeze, gradient_penalty
 from training.weights.config import AdversarialConfig
 from training.weights.problem import Problem
@@ -34,7 +35,7 @@ class AdversarialObjective:
 
     def __init__(self, config: AdversarialConfig, problem: Problem, cap: float) -> None:
         if problem.critic is None:
-            raise ValueError("the adversarial objective needs a critic: train the GAN with Winnow, or use energy")
+            raise TrainingRefused("the adversarial objective needs a critic: train the GAN with Winnow, or use energy")
         self.config, self.problem, self.cap = config, problem, cap
         self.critic: nn.Module = copy.deepcopy(problem.critic).requires_grad_(True).train()
         self.optimizer = torch.optim.Adam(self.critic.parameters(), lr=config.lr_critic, betas=config.betas)

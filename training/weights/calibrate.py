@@ -8,6 +8,7 @@ from torch import nn
 from models.importance import ImportanceNetwork
 from models.manifest import Calibration
 from models.priors import Prior
+from training.errors import TrainingRefused
 from training.randomness import step_generator
 
 ROWS = 100_000
@@ -50,7 +51,7 @@ def calibrate(network: ImportanceNetwork, prior: Prior, seed: int, rows: int = R
     scores = fresh_scores(network, prior, seed, rows)
     weights = (network.cap * torch.sigmoid(scores) if network.head == "bounded" else scores.clamp(min=0)).double()
     if float(weights.max()) <= 0:
-        raise ValueError("every weight is zero: the importance network is dead; train it again with another seed")
+        raise TrainingRefused("every weight is zero: the importance network is dead; train it again with another seed")
     levels = torch.linspace(0, 1, QUANTILES, dtype=torch.float64)
     return Calibration(
         rows=rows,

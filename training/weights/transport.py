@@ -12,6 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
 from models.importance import ImportanceNetwork, flat_score
+from training.errors import TrainingRefused
 from training.randomness import step_generator
 from training.weights.config import TransportConfig
 from training.weights.problem import Pool
@@ -60,7 +61,7 @@ class TransportObjective:
         self, config: TransportConfig, pool: Pool, real: torch.Tensor, network: ImportanceNetwork, seed: int
     ) -> None:
         if network.head != "bounded":
-            raise ValueError("the transport objective fits cap * sigmoid(h): use the bounded head")
+            raise TrainingRefused("the transport objective fits cap * sigmoid(h): use the bounded head")
         self.config, self.cap = config, network.cap
         device = pool.latents.device
         self.targets = solve_programs(config, pool, real, self.cap, (seed, DATA_STREAM))
@@ -86,7 +87,7 @@ def solve_programs(
     order = torch.randperm(len(pool), generator=step_generator(seed, name))
     rows = order.split(rows_each)[: min(config.batches, len(pool) // rows_each)]
     if not rows:
-        raise ValueError(f"the pool has {len(pool)} rows, one program needs {rows_each}: raise pool_rows")
+        raise TrainingRefused(f"the pool has {len(pool)} rows, one program needs {rows_each}: raise pool_rows")
     weights = []
     for batch, index in enumerate(tqdm(rows, desc="transport", unit="program", dynamic_ncols=True)):
         pick = torch.randint(len(real), (config.real_rows,), generator=step_generator(seed + name, batch))

@@ -99,8 +99,10 @@ def run_weights(args: argparse.Namespace) -> int:
 
 
 def _choose(presets: dict[str, Any], name: str, what: str) -> Any:
+    from training.errors import TrainingRefused
+
     if name not in presets:
-        raise ValueError(f"unknown {what} {name!r}; known: {', '.join(presets)}")
+        raise TrainingRefused(f"unknown {what} {name!r}; known: {', '.join(presets)}")
     return presets[name]
 
 

@@ -1,0 +1,89 @@
+"""The comparison claims an improvement where there is one, and nowhere else."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from training.evaluation.blocks import Rows, measure
+from training.evaluation.compare import Criterion, Table, compare, verdict
+
+RNG = torch.Generator().manual_seed(5)
+ROWS, DIM = 1_500, 6
+
+
+def normal(shift: float = 0.0) -> Rows:
+    return Rows(torch.randn(ROWS, DIM, generator=RNG) + shift, torch.randint(3, (ROWS,), generator=RNG))
+
+
+def table_of(prior: Rows, better: Rows) -> Table:
+    return compare(normal(), normal(), {"prior": prior, "latentrs": better}, blocks=5)
+
+
+def test_samples_closer_to_the_data_are_called_better() -> None:
+    judged = verdict(table_of(normal(1.0), normal(0.3)), "latentrs")
+    assert judged["passed"]
+    assert all(item["difference"] < 0 for item in judged["improvements"])
+
+
+def test_equal_samples_are_not_called_better() -> None:
+    assert not verdict(table_of(normal(0.5), normal(0.5)), "latentrs")["passed"]
+
+
+def test_worse_samples_are_not_called_better() -> None:
+    assert not verdict(table_of(normal(0.3), normal(1.0)), "latentrs")["passed"]
+
+
+def by_hand(recall: float, emd: float) -> Table:
+    """latentRS halves FID and energy distance; recall and EMD are the caller's."""
+    values = {
+        "floor": {"emd": [5.0, 5.1, 4.9]},
+        "prior": {"fid": [10.0, 10.1, 9.9], "energy_distance": [1.0, 1.1, 0.9], "recall": [0.8] * 3, "emd": [7.0] * 3},
+        "latentrs": {
+            "fid": [5.0, 5.1, 4.9],
+            "energy_distance": [0.5, 0.6, 0.4],
+            "recall": [recall] * 3,
+            "emd": [emd] * 3,
+        },
+    }
+    return Table(values, 100)
+
+
+def test_recall_may_fall_by_three_points_and_no_more() -> None:
+    assert verdict(by_hand(recall=0.775, emd=6.0), "latentrs")["passed"]
+    lost = verdict(by_hand(recall=0.765, emd=6.0), "latentrs")
+    assert not lost["recall_kept"] and not lost["passed"]
+
+
+def test_an_emd_below_the_real_real_floor_is_a_fault() -> None:
+    copied = normal()
+    table = compare(copied, normal(), {"prior": normal(1.0), "latentrs": copied}, blocks=5)
+    judged = verdict(table, "latentrs")
+    assert not judged["emd_not_below_floor"] and not judged["passed"]
+
+
+def test_an_effect_inside_the_minimum_is_not_enough() -> None:
+    values = {"prior": {"fid": [10.0, 10.1, 9.9]}, "latentrs": {"fid": [9.8, 9.9, 9.7]}}
+    table = Table(values, 100)
+    assert Criterion("fid", 0.01).judge(table, "latentrs", "prior")["passed"]
+    assert not Criterion("fid", 0.05).judge(table, "latentrs", "prior")["passed"]
+
+
+def test_paired_differences_are_taken_block_by_block_with_their_relative_size() -> None:
+    table = Table({"prior": {"fid": [10.0, 20.0]}, "latentrs": {"fid": [9.0, 18.0]}}, 100)
+    row = table.paired("latentrs", "prior")["fid"]
+    assert row["mean"] == pytest.approx(-1.5)
+    assert row["relative"] == pytest.approx(-0.1)
+
+
+def test_blocks_are_disjoint_and_cover_what_fits() -> None:
+    table = table_of(normal(), normal())
+    assert table.block_rows == ROWS // 5
+    fids = table.values["prior"]["fid"]
+    assert len(set(fids)) == 5
+
+
+def test_the_class_shares_are_compared_only_where_classes_are_known() -> None:
+    known, unknown = normal(), Rows(torch.randn(ROWS, DIM, generator=RNG), None)
+    assert "class_total_variation" in measure(known, normal())
+    assert "class_total_variation" not in measure(known, unknown)

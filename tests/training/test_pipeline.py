@@ -1,0 +1,178 @@
+"""From nothing to a bundle with weights and a report, through the command line, in miniature."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.bundle import load_bundle
+from training.pipeline import bundle_name, gan_bundle, other_weights, snapshots
+from winnow.cli import main
+
+GAN = ["train", "gan", "--preset", "gaussians-25", "--batch", "32", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("data") / "plane.npz"
+    rng = np.random.default_rng(0)
+    np.savez(path, train_points=rng.normal(size=(2_000, 2)), test_points=rng.normal(size=(600, 2)))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def gan_run(data: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("gan")
+    assert (
+        main(
+            [
+                *GAN,
+                "--data",
+                data,
+                "--steps",
+                "6",
+                "--snapshot-every",
+                "3",
+                "--checkpoint-every",
+                "3",
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
+    return out
+
+
+@pytest.fixture(scope="module")
+def weights_run(gan_run: Path, data: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("weights")
+    assert main(weights(gan_run, data, out)) == 0
+    return out
+
+
+def weights(gan_run: Path, data: str, out: Path, objective: str = "energy") -> list[str]:
+    arguments = ["--objective", objective, "--steps", "6", "--pool-rows", "3000", "--hidden", "8", "8"]
+    source = ["--bundle", str(gan_run / "bundle"), "--data", data, "--out", str(out), "--device", "cpu"]
+    return ["train", "weights", *source, *arguments]
+
+
+def test_a_gan_run_ends_in_a_bundle_with_generator_and_critic(gan_run: Path) -> None:
+    bundle = load_bundle(gan_run / "bundle")
+    assert set(bundle.networks) == {"generator", "critic"}
+    assert bundle.generator(bundle.prior.sample(3)).shape == (3, 2)
+    assert sorted(snapshots(gan_run)) == [3, 6]
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [("fashion-mnist", "fashion-mnist"), ("/tmp/My Faces.npz", "my-faces"), ("../üäö", "model"), ("x" * 99, "x" * 64)],
+)
+def test_a_bundle_is_named_after_its_data_whatever_the_path(data: str, name: str) -> None:
+    assert bundle_name(data) == name
+
+
+def test_the_bundle_of_a_snapshot_is_that_snapshot(gan_run: Path, tmp_path: Path) -> None:
+    gan_bundle(gan_run, tmp_path / "early", snapshots(gan_run)[3])
+    early, late = load_bundle(tmp_path / "early"), load_bundle(gan_run / "bundle")
+    assert "3 generator steps" in early.manifest.description
+    z = torch.randn(4, 2)
+    assert not torch.equal(early.generator(z), late.generator(z))
+
+
+def test_trained_weights_are_normalised_and_calibrated(weights_run: Path) -> None:
+    manifest = load_bundle(weights_run / "bundle").manifest
+    assert manifest.calibration is not None and manifest.importance is not None
+    assert manifest.importance.objective == "energy"
+    assert manifest.calibration.mean_weight == pytest.approx(1.0, abs=0.02)
+    assert manifest.calibration.acceptance_rate == pytest.approx(1 / 3, abs=0.01)
+
+
+@pytest.mark.parametrize("objective", ["transport-raw", "adversarial", "paper"])
+def test_every_objective_trains_from_the_command_line(objective: str, gan_run: Path, data: str, tmp_path: Path) -> None:
+    assert main(weights(gan_run, data, tmp_path, objective)) == 0
+    record = json.loads((tmp_path / "weights.json").read_text())
+    scores = record["held_out_energy_distance"]
+    assert scores["best"] <= scores["unweighted"]
+
+
+def test_an_interrupted_weights_run_equals_an_uninterrupted_one(gan_run: Path, data: str, tmp_path: Path) -> None:
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    for out, steps in ((halves, "3"), (halves, "6"), (whole, "6")):
+        arguments = weights(gan_run, data, out, "adversarial")
+        arguments[arguments.index("--steps") + 1] = steps
+        assert main(arguments) == 0
+    first, second = (load_bundle(out / "bundle").manifest.networks["importance"].sha256 for out in (whole, halves))
+    assert first == second
+
+
+def test_a_checkpoint_of_other_settings_is_refused_in_one_line(
+    gan_run: Path, weights_run: Path, data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*weights(gan_run, data, weights_run), "--cap", "4"]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "other settings" in error and "--out" in error
+
+
+def test_the_report_names_protocol_acceptance_and_verdict(
+    weights_run: Path, data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(weights_run / "bundle"), "--data", data, "--device", "cpu"]) == 0
+    report = json.loads((weights_run / "bundle" / "report.json").read_text())
+    assert report["protocol"]["blocks"] == 10 and report["protocol"]["block_rows"] == 60
+    rate = report["acceptance"]["latentrs"]
+    calibration = load_bundle(weights_run / "bundle").manifest.calibration
+    assert calibration is not None
+    assert abs(rate["rate"] - calibration.acceptance_rate) < 5 * rate["standard_error"]
+    assert {"prior", "latentrs", "floor"} == set(report["spaces"][0]["methods"])
+    assert "latentrs:" in capsys.readouterr().out
+
+
+def test_evaluating_a_bundle_without_weights_says_what_to_do(gan_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(gan_run / "bundle"), "--data", "gaussians-25"]) == 2
+    assert "winnow train weights" in capsys.readouterr().err
+
+
+def test_weights_of_another_generator_are_not_compared(weights_run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "gan"
+    assert main([*GAN, "--steps", "2", "--seed", "9", "--out", str(other)]) == 0
+    bundle = load_bundle(other / "bundle")
+    with pytest.raises(ValueError, match="another generator"):
+        other_weights(bundle, [weights_run / "bundle"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "gan", "--preset", "nope", "--out", "x"], "unknown preset 'nope'"),
+        (["train", "weights", "--bundle", "nowhere", "--data", "digits", "--out", "x"], "not a bundle"),
+        (["train", "gan", "--preset", "digits", "--data", "nowhere", "--out", "x"], "neither a file"),
+        (["train", "gan", "--preset", "digits", "--device", "tpu9", "--out", "x"], "unknown device"),
+        (["evaluate", "nowhere", "--data", "digits"], "not a bundle"),
+        (["data", "nowhere"], "neither a file"),
+    ],
+)
+def test_wrong_arguments_give_one_line_and_exit_code_2(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1 and said in error[0]
+
+
+def test_data_of_another_shape_than_the_bundle_is_refused(
+    gan_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(weights(gan_run, "digits", tmp_path)) == 2
+    assert "shape" in capsys.readouterr().err
+
+
+def test_data_lists_every_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ("fashion-mnist", "mnist", "digits", "gaussians-25", "swiss-roll"))
