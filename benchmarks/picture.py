@@ -1,6 +1,6 @@
 """The picture of the README: 64 samples of the prior beside 64 of latentRS, from the same seed, nothing chosen by hand.
 
-    python -m benchmarks.picture bundles/fashion-mnist docs/prior-and-latentrs.png
+python -m benchmarks.picture bundles/fashion-mnist docs/prior-and-latentrs.png
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``bundle.json``: what a bundle says of itself, validated (DESIGN section 2)."""
+"""``bundle.json``: what a bundle says of itself, validated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Imports point one way (DESIGN section 1): service.http -> service.engine -> sampling -> models <- training."""
+"""Imports point one way: service.http -> service.engine -> sampling -> models <- training."""
 
 from __future__ import annotations
 

@@ -66,6 +66,6 @@ WEIGHTS_PRESETS: dict[str, WeightsConfig] = {
         normalise=False,
     ),
 }
-"""``paper`` is METHODS 1.6 for MNIST and Fashion-MNIST with the sign of the w step corrected."""
+"""``paper`` has the numbers of Issenhuth et al. 2022, appendix E, for MNIST and Fashion-MNIST with the sign of the w step corrected."""
 
 DEFAULT_OBJECTIVE = "energy"

@@ -1,4 +1,4 @@
-"""latentrs samples the law min(w, cap) * prior: closed forms on 2-D priors with a known w (METHODS section 6)."""
+"""latentrs samples the law min(w, cap) * prior: closed forms on 2-D priors with a known w."""
 
 from __future__ import annotations
 

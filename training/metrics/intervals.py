@@ -1,4 +1,4 @@
-"""Student confidence intervals of a metric over independent draws (METHODS 2.9)."""
+"""Student confidence intervals of a metric over independent draws."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def emd(real: torch.Tensor, fake: torch.Tensor, power: float = 1.0) -> float:
     """min over matchings of mean_i ||x_i - y_sigma(i)||^power, features [n, d] both.
 
     Power 1 is W1 in the features' units, power 2 is W2 squared (not its root). A mean, not the sum that
-    Issenhuth et al. 2022 print (METHODS 2.8). Never zero for finite samples of one law: see ``with_floor``.
+    Issenhuth et al. 2022 print. Never zero for finite samples of one law: see ``with_floor``.
     Memory 8 n^2 bytes; about 1 s at n = 2048 on one core. Raises ValueError.
     """
     if not power > 0:

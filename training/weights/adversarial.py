@@ -1,4 +1,4 @@
-"""The adversarial objective (METHODS 1.2): the papers' Algorithm 1 with the sign of the w step corrected (2.1)."""
+"""The adversarial objective: Algorithm 1 of Issenhuth et al. 2022 with the sign of the w step corrected."""
 
 from __future__ import annotations
 

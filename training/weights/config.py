@@ -1,4 +1,4 @@
-"""Settings of importance training: what every objective shares, and what each adds."""
+"""Settings of importance training: what every objective shares, and what each adds (docs/training.md has the formulas)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Kernel = Literal["euclidean", "laplace"]
 
 @dataclass(frozen=True)
 class EnergyConfig:
-    """METHODS 3.1: weighted energy distance, or its kernel form with a sum of Laplace kernels.
+    """Weighted energy distance, or its kernel form with a sum of Laplace kernels.
 
     ``scales`` are fractions of the median distance; ``whiten`` divides out the real features' covariance.
     """
@@ -28,7 +28,7 @@ class EnergyConfig:
 
 @dataclass(frozen=True)
 class TransportConfig:
-    """METHODS 3.2: targets of capped optimal transport, fitted by cross-entropy.
+    """Targets of capped optimal transport, fitted by cross-entropy.
 
     ``batches`` programs of ``real_rows`` data against ``real_rows * ratio`` generated samples, cost |x - y|^power.
     ``null_subtraction`` solves the same programs with generated samples in the data's place and takes the
@@ -47,8 +47,8 @@ class TransportConfig:
 
 @dataclass(frozen=True)
 class AdversarialConfig:
-    """METHODS 1.2: the papers' game. ``reward`` "minimum" subtracts the batch minimum as printed;
-    "self-normalised" is invariant to the scale of w and feeds the critic w / mean(w) (METHODS 2.2, 2.16)."""
+    """The game of Issenhuth et al. 2022. ``reward`` "minimum" subtracts the batch minimum as printed;
+    "self-normalised" is invariant to the scale of w and feeds the critic w / mean(w)."""
 
     name: Literal["adversarial"] = "adversarial"
     loss: GanLoss = "hinge"

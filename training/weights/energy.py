@@ -1,4 +1,4 @@
-"""The energy objective (METHODS 3.1): weights that minimise the energy distance to the data, with no critic."""
+"""The energy objective: weights that minimise the energy distance to the data, with no critic."""
 
 from __future__ import annotations
 

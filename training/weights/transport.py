@@ -1,4 +1,4 @@
-"""The transport objective (METHODS 3.2): targets of capacity-constrained optimal transport, distilled into w."""
+"""The transport objective: targets of capacity-constrained optimal transport, distilled into w."""
 
 from __future__ import annotations
 

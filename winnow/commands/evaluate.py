@@ -14,9 +14,7 @@ def register(commands: Any) -> None:
     parser = commands.add_parser("evaluate", help="measure a bundle on held-out data and write its report")
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--data", required=True, help="name or path; its test split is used")
-    parser.add_argument(
-        "--against", type=Path, nargs="*", default=[], help="bundles with other weights"
-    )
+    parser.add_argument("--against", type=Path, nargs="*", default=[], help="bundles with other weights")
     parser.add_argument("--gan-run", type=Path, help="run folder of the generator, for its curve over training steps")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")

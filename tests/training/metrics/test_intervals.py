@@ -22,7 +22,7 @@ def test_it_is_scipys_interval(confidence: float) -> None:
 
 
 def test_ten_draws_at_97_percent_give_2574_standard_errors() -> None:
-    """METHODS 1.5; the normal quantile would give 2.170."""
+    """The normal quantile would give 2.170."""
     assert student_interval(VALUES).half_width == pytest.approx(2.574 * stdev(VALUES) / sqrt(10), rel=2e-4)
 
 

@@ -1,4 +1,4 @@
-"""METHODS section 6: no free lunch, and the junk share falls, on generators whose junk is known."""
+"""No free lunch, and the junk share falls, on generators whose junk is known."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_energy_weights_cut_the_junk_share_by_more_than_a_third(case: str, tmp_p
 
 @pytest.mark.parametrize("case", CASES)
 def test_selection_on_held_out_data_never_ships_weights_that_are_worse_than_none(case: str, tmp_path: Path) -> None:
-    """Raw transport favours too-average junk (METHODS 3.2); the held-out energy distance must refuse it."""
+    """Raw transport favours too-average junk; the held-out energy distance must refuse it."""
     problem = junk_problem(16, *CASES[case])
     trained = train_weights(small("transport-raw"), problem, tmp_path)
     assert min(score for _, score in trained.history) <= trained.unweighted

@@ -84,7 +84,7 @@ def test_transport_with_a_cap_of_one_and_a_bit_can_hardly_move_mass() -> None:
 
 @pytest.mark.parametrize("reward", ["minimum", "self-normalised"])
 def test_descending_the_weight_loss_raises_the_weight_of_what_the_critic_likes(reward: str) -> None:
-    """The sign that Algorithm 1 prints the other way round (METHODS 2.1)."""
+    """The sign that Algorithm 1 prints the other way round."""
     weights = torch.ones(8, requires_grad=True)
     scores = torch.arange(8.0)
     config = AdversarialConfig(reward=reward, mean_penalty=0.0, clip_penalty=0.0)  # type: ignore[arg-type]
