@@ -28,7 +28,6 @@ from training.gan import train_gan
 from training.pipeline import add_features, curve_of_run, gan_bundle, other_weights, weights_bundle
 from training.presets import GAN_PRESETS, WEIGHTS_PRESETS
 
-FEATURE_EPOCHS = 5
 REPORT_SEED = 20_000
 WEIGHTS_RECORD = "weights.json"
 
@@ -59,7 +58,7 @@ def build(name: str, recipe: Recipe, runs: Path, bundles: Path, device: torch.de
     if not (base / "bundle.json").exists():
         gan_bundle(run / "gan", base)
     if recipe.features and "features" not in load_bundle(base).networks:
-        scores = add_features(base, train, test, FEATURE_EPOCHS, device)
+        scores = add_features(base, train, test, device)
         (base / "features.json").write_text(json.dumps({"test_accuracy": scores}, indent=2) + "\n")
     for objective in recipe.objectives:
         if not (run / objective / WEIGHTS_RECORD).exists():

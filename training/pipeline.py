@@ -33,11 +33,11 @@ from training.weights.train import TrainedWeights, train_weights
 NO_HASH = "0" * 64  # save_bundle puts the hash of the weights as written in its place
 LICENCE = "Apache-2.0"
 CALIBRATION_SEED = 2_000_001
-FEATURE_SPACES: dict[NetworkRole, tuple[str, int]] = {
-    "features": ("lenet-features", 1),
-    "features_independent": ("residual-features", 2),
+FEATURE_SPACES: dict[NetworkRole, tuple[str, int, int]] = {
+    "features": ("lenet-features", 1, 4),
+    "features_independent": ("residual-features", 2, 5),
 }
-"""Role -> architecture and seed. Training reads the first only; reports quote the second."""
+"""Role -> architecture, seed, epochs. Training reads the first only; reports quote the second."""
 
 
 def gan_bundle(run: Path, out: Path, snapshot: Path | None = None) -> Manifest:
@@ -74,14 +74,14 @@ def gan_bundle(run: Path, out: Path, snapshot: Path | None = None) -> Manifest:
     return save_bundle(out, manifest, {"generator": generator, "critic": critic})
 
 
-def add_features(folder: Path, data: Dataset, test: Dataset, epochs: int, device: torch.device) -> dict[str, float]:
+def add_features(folder: Path, data: Dataset, test: Dataset, device: torch.device) -> dict[str, float]:
     """Train both feature classifiers on ``data`` into the bundle; returns their accuracy on ``test``."""
     bundle = load_bundle(folder)
     if data.is_points or tuple(data.samples.shape[1:]) != (1, 28, 28):
         raise DataError(f"{data.name}: feature classifiers take 28x28 grey images; leave them out for other data")
     networks, specs = dict(bundle.networks), dict(bundle.manifest.networks)
     scores: dict[str, float] = {}
-    for role, (architecture, seed) in FEATURE_SPACES.items():
+    for role, (architecture, seed, epochs) in FEATURE_SPACES.items():
         networks[role] = train_classifier(architecture, data, epochs, seed, device)
         specs[role] = NetworkSpec(architecture=architecture, config={"classes": 10}, sha256=NO_HASH)
         scores[role] = accuracy(networks[role], test, device)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from training.gan import GanConfig
 from training.weights.config import AdversarialConfig, EnergyConfig, TransportConfig, WeightsConfig
 
-CNN28 = GanConfig(data="", generator_config={"norm": True}, steps=40_000)
+CNN28 = GanConfig(data="", generator_config={"norm": True}, steps=25_000)
 PLANE = GanConfig(
     data="",
     prior="uniform",
@@ -51,7 +51,8 @@ minutes. CNN28: Tanielian's thesis, table A.3, with batch normalisation while tr
 
 WEIGHTS_PRESETS: dict[str, WeightsConfig] = {
     "energy": WeightsConfig(EnergyConfig()),
-    "energy-euclidean": WeightsConfig(EnergyConfig(kernel="euclidean")),
+    "energy-laplace": WeightsConfig(EnergyConfig(kernel="laplace")),
+    "energy-whitened": WeightsConfig(EnergyConfig(whiten=True)),
     "transport": WeightsConfig(TransportConfig()),
     "transport-raw": WeightsConfig(TransportConfig(null_subtraction=False)),
     "adversarial": WeightsConfig(AdversarialConfig(), lr=1e-4, steps=3_000, validate_every=200),
@@ -66,6 +67,6 @@ WEIGHTS_PRESETS: dict[str, WeightsConfig] = {
         normalise=False,
     ),
 }
-"""``paper`` has the numbers of Issenhuth et al. 2022, appendix E, for MNIST and Fashion-MNIST with the sign of the w step corrected."""
+"""``paper``: Issenhuth et al. 2022, appendix E, for MNIST and Fashion-MNIST, with the sign of the w step corrected."""
 
 DEFAULT_OBJECTIVE = "energy"

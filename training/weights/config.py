@@ -1,4 +1,4 @@
-"""Settings of importance training: what every objective shares, and what each adds (docs/training.md has the formulas)."""
+"""Settings of importance training: what every objective shares, what each adds (formulas: docs/training.md)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class EnergyConfig:
     """
 
     name: Literal["energy"] = "energy"
-    kernel: Kernel = "laplace"
+    kernel: Kernel = "euclidean"
     scales: tuple[float, ...] = (0.25, 0.5, 1.0)
     whiten: bool = False
-    batch: int = 2_048
+    batch: int = 1_024
     mean_penalty: float = 1.0
 
 

@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-FEATURE_EPOCHS = 4
-
 
 def register(commands: Any) -> None:
     parser = commands.add_parser("train", help="train a generator, feature spaces or importance weights")
@@ -43,15 +41,13 @@ def _register_features(steps: Any) -> None:
     parser = _common(steps, "features", "train the two classifiers that metrics are measured with", run_features)
     parser.add_argument("--bundle", type=Path, required=True, help="bundle to add them to, in place")
     parser.add_argument("--data", required=True, help="labelled 28x28 data, name or path")
-    parser.add_argument("--epochs", type=int, default=FEATURE_EPOCHS)
 
 
 def _register_weights(steps: Any) -> None:
     parser = _common(steps, "weights", "train importance weights for a bundle's generator", run_weights)
     parser.add_argument("--bundle", type=Path, required=True, help="bundle with the generator")
     parser.add_argument("--data", required=True, help="name or path of the data")
-    parser.add_argument("--objective", help="energy (default), energy-euclidean, transport, transport-raw, "
-                        "adversarial or paper")  # fmt: skip
+    parser.add_argument("--objective", help="a name of docs/training.md (default: energy)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; the result is its bundle/")
     for name, kind in (("steps", int), ("seed", int), ("cap", float), ("lr", float), ("pool-rows", int)):
         parser.add_argument(f"--{name}", type=kind)
@@ -77,7 +73,7 @@ def run_features(args: argparse.Namespace) -> int:
     from training.data.catalog import load
     from training.pipeline import add_features
 
-    scores = add_features(args.bundle, load(args.data, "train"), load(args.data, "test"), args.epochs, _device(args))
+    scores = add_features(args.bundle, load(args.data, "train"), load(args.data, "test"), _device(args))
     for role, score in scores.items():
         print(f"{role}: test accuracy {score:.4f}")
     return 0
