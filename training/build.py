@@ -75,7 +75,7 @@ def select(run: Path, objectives: tuple[str, ...]) -> str:
 
 def held_out_energy(folder: Path) -> float:
     record = json.loads((folder / WEIGHTS_RECORD).read_text())
-    return float(record["held_out_energy_distance"]["best"])
+    return float(record["held_out_energy_distance"]["trained"])
 
 
 def publish(run: Path, chosen: str, recipe: Recipe, out: Path, device: torch.device) -> Path:

@@ -151,7 +151,7 @@ def train_gan(
     out: Path,
     device: torch.device,
     checkpoint_every: int = 500,
-    snapshot_every: int = 2_000,
+    snapshot_every: int = 2_500,
     on_snapshot: Callable[[GanRun], None] | None = None,
 ) -> GanRun:
     """Train to ``config.steps`` in folder ``out``, resuming from its checkpoint; EMA snapshots go to ``snapshots/``."""
@@ -163,12 +163,13 @@ def train_gan(
     with Progress(out, total=config.steps, start=run.done) as progress:
         while run.done < config.steps:
             progress.update(run.step())
-            if run.done % checkpoint_every == 0 or run.done == config.steps:
-                run.save(out / CHECKPOINT)
-            if run.done % snapshot_every == 0 or run.done == config.steps:
+            last = run.done == config.steps
+            if run.done % snapshot_every == 0 or last:  # before the checkpoint: a resumed run starts after both
                 save_snapshot(run, out / SNAPSHOTS / f"step-{run.done:07d}.safetensors")
                 if on_snapshot:
                     on_snapshot(run)
+            if run.done % checkpoint_every == 0 or last:
+                run.save(out / CHECKPOINT)
     return run
 
 
@@ -181,4 +182,7 @@ def _floats(network: nn.Module) -> list[torch.Tensor]:
 
 
 def save_snapshot(run: GanRun, path: Path) -> None:
-    save_file({k: v.contiguous().cpu() for k, v in run.ema.state_dict().items()}, path)
+    """The generator's average at this step, replaced atomically."""
+    partial = path.with_suffix(".partial")
+    save_file({k: v.contiguous().cpu() for k, v in run.ema.state_dict().items()}, partial)
+    partial.replace(path)

@@ -83,7 +83,9 @@ def add_features(folder: Path, data: Dataset, test: Dataset, device: torch.devic
     scores: dict[str, float] = {}
     for role, (architecture, seed, epochs) in FEATURE_SPACES.items():
         networks[role] = train_classifier(architecture, data, epochs, seed, device)
-        specs[role] = NetworkSpec(architecture=architecture, config={"classes": 10}, sha256=NO_HASH)
+        assert data.labels is not None  # train_classifier has seen to it
+        classes = int(data.labels.max()) + 1
+        specs[role] = NetworkSpec(architecture=architecture, config={"classes": classes}, sha256=NO_HASH)
         scores[role] = accuracy(networks[role], test, device)
     save_bundle(folder, bundle.manifest.model_copy(update={"networks": specs}), networks)
     return scores
@@ -152,7 +154,7 @@ def _record(config: WeightsConfig, trained: TrainedWeights) -> dict[str, Any]:
         "settings": asdict(config),
         "held_out_energy_distance": {
             "unweighted": trained.unweighted,
-            "best": min(score for _, score in trained.history),
+            "trained": trained.held_out,
             "history": trained.history,
         },
     }

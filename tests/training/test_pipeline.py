@@ -97,7 +97,7 @@ def test_every_objective_trains_from_the_command_line(objective: str, gan_run: P
     assert main(weights(gan_run, data, tmp_path, objective)) == 0
     record = json.loads((tmp_path / "weights.json").read_text())
     scores = record["held_out_energy_distance"]
-    assert scores["best"] <= scores["unweighted"]
+    assert scores["trained"] <= scores["unweighted"] + 0.01
 
 
 def test_an_interrupted_weights_run_equals_an_uninterrupted_one(gan_run: Path, data: str, tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def evaluate(
         generated = {name: rows_of(space, rows, device) for name, rows in samples.items()}
         table = compare(rows_of(space, test.samples, device), rows_of(space, floor.samples, device), generated)
         sections.append(_section(space, table, list(contenders)))
+        block_rows = table.block_rows
     return {
         "schema_version": SCHEMA_VERSION,
         "model": bundle.name,
@@ -78,14 +79,14 @@ def evaluate(
         "protocol": {
             "seed": seed,
             "blocks": BLOCKS,
-            "block_rows": n // BLOCKS,
+            "block_rows": block_rows,
             "confidence": CONFIDENCE,
             "interval": "Student, over disjoint blocks of data and samples; paired differences block by block",
             "training_seeds": 1,
         },
         "objective": bundle.manifest.importance.objective,
         "acceptance": {name: acceptance(draw.cost) for name, draw in drawn.items()},
-        "quoted_space": sections[-1]["name"],
+        "quoted_space": next((s["name"] for s in reversed(sections) if s["role"] == "independent"), None),
         "spaces": sections,
     }
 

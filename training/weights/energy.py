@@ -11,16 +11,17 @@ from training.weights.problem import Pool
 
 
 def energy_loss(weights: torch.Tensor, cross: torch.Tensor, within: torch.Tensor, mean_penalty: float) -> torch.Tensor:
-    """2 mean_j v_j cross_j - sum_{j != k} v_j v_k within_jk / (n (n - 1)) + penalty (mean w - 1)^2, v = w / mean w.
+    """2 sum_j w_j cross_j / sum_j w_j - sum_{j != k} w_j w_k within_jk / sum_{j != k} w_j w_k + penalty (mean w - 1)^2.
 
     ``weights`` [n], ``cross`` [n] the mean discrepancy of each generated row to the data, ``within`` [n, n] the
-    discrepancy between generated rows (zero diagonal). An unbiased estimate up to the data's own constant term.
+    discrepancy between generated rows (zero diagonal). Up to the data's own constant term, this estimates the
+    energy distance. Both averages are over the weights that take part in them: dividing the second by n (n - 1)
+    instead would shrink it by cv^2 / (n - 1) and so pull the weights towards flat ones.
     """
-    n = len(weights)
-    mean = weights.mean()
-    v = weights / mean
-    within_term = (v @ within @ v) / (n * (n - 1))
-    return 2 * (v * cross).mean() - within_term + mean_penalty * (mean - 1) ** 2
+    total = weights.sum()
+    pairs = total.square() - weights.square().sum()
+    within_term = (weights @ within @ weights) / pairs
+    return 2 * (weights @ cross) / total - within_term + mean_penalty * (weights.mean() - 1) ** 2
 
 
 class EnergyObjective:
@@ -43,9 +44,10 @@ class EnergyObjective:
 
 
 class HeldOutEnergy:
-    """Unbiased energy distance between held-out data and re-weighted held-out generated rows.
+    """Energy distance between held-out data and held-out generated rows under the law that rejection samples.
 
-    The yardstick of model selection for every objective; Euclidean, in the training features.
+    That law is min(w, cap) times the prior. The yardstick of model selection for every objective; Euclidean, in
+    the training features.
     """
 
     def __init__(self, pool: Pool, real: torch.Tensor) -> None:
@@ -57,7 +59,7 @@ class HeldOutEnergy:
 
     @torch.no_grad()
     def __call__(self, network: ImportanceNetwork) -> float:
-        weights = network(self.latents)
-        if float(weights.mean()) <= 0:
+        weights = network(self.latents).clamp(max=network.cap)
+        if float(weights.sum()) <= 0:
             return float("inf")
         return float(energy_loss(weights, self.cross, self.within, 0.0)) - self.constant

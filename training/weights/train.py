@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from models.importance import ImportanceNetwork
+from training.data.dataset import Dataset
 from training.features import features_of
 from training.progress import Progress
 from training.randomness import step_generator
@@ -34,11 +35,12 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class TrainedWeights:
-    """The selected network, normalised, with the held-out energy distance at each validation."""
+    """The selected network, normalised; held-out energy distances at each validation and of what is returned."""
 
     network: ImportanceNetwork
     history: list[tuple[int, float]]
     unweighted: float
+    held_out: float
 
 
 def train_weights(config: WeightsConfig, problem: Problem, out: Path, pools: Path | None = None) -> TrainedWeights:
@@ -68,7 +70,8 @@ def train_weights(config: WeightsConfig, problem: Problem, out: Path, pools: Pat
     best = run.best
     if config.normalise:
         normalise_mean(best, problem.prior, config.seed + NORMALISE_SEED)
-    return TrainedWeights(best.cpu(), run.history, run.history[0][1])
+    final = validate(best)  # the shift of the bias is no rescaling: score what is shipped
+    return TrainedWeights(best.cpu(), run.history, run.history[0][1], final)
 
 
 def _loop(run: WeightsRun, objective: Objective, validate: HeldOutEnergy, out: Path) -> None:
@@ -89,9 +92,12 @@ def _loop(run: WeightsRun, objective: Objective, validate: HeldOutEnergy, out: P
 
 
 def _real_features(config: WeightsConfig, problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
-    held_out, rest = problem.split_real(min(config.held_out_real, len(problem.real) // 4))
-    held, kept = (features_of(problem.features, part.samples, problem.device) for part in (held_out, rest))
+    held, kept = (features_of(problem.features, part.samples, problem.device) for part in _split(config, problem))
     return held.to(problem.device), kept.to(problem.device)
+
+
+def _split(config: WeightsConfig, problem: Problem) -> tuple[Dataset, Dataset]:
+    return problem.split_real(min(config.held_out_real, len(problem.real) // 4))
 
 
 def _objective(
@@ -99,7 +105,8 @@ def _objective(
 ) -> Objective:
     settings = config.objective
     if isinstance(settings, AdversarialConfig):
-        return AdversarialObjective(settings, problem, config.cap)
+        _, kept = _split(config, problem)
+        return AdversarialObjective(settings, replace(problem, real=kept), config.cap)
     pool = make_pool(problem, config.pool_rows, config.seed + POOL_SEED, pools / "pool.safetensors").to(problem.device)
     if isinstance(settings, EnergyConfig):
         return EnergyObjective(settings, pool, real)

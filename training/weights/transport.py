@@ -69,7 +69,9 @@ class TransportObjective:
         if config.null_subtraction:
             half = len(pool) // 2  # the stand-in data and the rows of the program never share a latent
             rest = Pool(pool.latents[half:], pool.features[half:])
-            null = solve_programs(config, rest, pool.features[:half], self.cap, (seed, NULL_STREAM))
+            null = solve_programs(
+                config, rest, pool.features[:half], self.cap, (seed, NULL_STREAM), config.held_out_batches + 1
+            )
             null_network = fit_null(null, network, config, seed)
             self.offset = null_network.score(self.targets.latents).detach() - flat_score("bounded", self.cap)
 
@@ -79,15 +81,20 @@ class TransportObjective:
 
 
 def solve_programs(
-    config: TransportConfig, pool: Pool, real: torch.Tensor, cap: float, stream: tuple[int, int]
+    config: TransportConfig, pool: Pool, real: torch.Tensor, cap: float, stream: tuple[int, int], at_least: int = 1
 ) -> Targets:
-    """``config.batches`` independent programs over disjoint rows of the pool (fewer where the pool ends)."""
+    """``config.batches`` independent programs over disjoint rows of the pool (fewer where the pool ends).
+
+    Raises TrainingRefused if the pool is too small for ``at_least`` of them.
+    """
     seed, name = stream
     rows_each = config.real_rows * config.ratio
     order = torch.randperm(len(pool), generator=step_generator(seed, name))
     rows = order.split(rows_each)[: min(config.batches, len(pool) // rows_each)]
-    if not rows:
-        raise TrainingRefused(f"the pool has {len(pool)} rows, one program needs {rows_each}: raise pool_rows")
+    if len(rows) < at_least:
+        raise TrainingRefused(
+            f"{len(pool)} latents make {len(rows)} programs, {at_least} are needed: raise --pool-rows"
+        )
     weights = []
     for batch, index in enumerate(tqdm(rows, desc="transport", unit="program", dynamic_ncols=True)):
         pick = torch.randint(len(real), (config.real_rows,), generator=step_generator(seed + name, batch))

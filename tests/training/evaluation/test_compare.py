@@ -37,7 +37,7 @@ def test_worse_samples_are_not_called_better() -> None:
 def by_hand(recall: float, emd: float) -> Table:
     """latentRS halves FID and energy distance; recall and EMD are the caller's."""
     values = {
-        "floor": {"emd": [5.0, 5.1, 4.9]},
+        "floor": {"fid": [1.0] * 3, "energy_distance": [0.0] * 3, "recall": [0.9] * 3, "emd": [5.0] * 3},
         "prior": {"fid": [10.0, 10.1, 9.9], "energy_distance": [1.0, 1.1, 0.9], "recall": [0.8] * 3, "emd": [7.0] * 3},
         "latentrs": {
             "fid": [5.0, 5.1, 4.9],

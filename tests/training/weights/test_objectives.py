@@ -39,6 +39,40 @@ def test_energy_loss_does_not_depend_on_the_scale_of_the_weights_but_its_penalty
     torch.testing.assert_close(penalised - alone, 2 * (weights.mean() - 1) ** 2)
 
 
+def test_the_estimate_does_not_reward_flat_weights_for_being_flat() -> None:
+    """Random weights, independent of the rows, leave the law as it is: the estimate's mean must not move."""
+    real = torch.randn(2_000, 4, generator=RNG)
+    differences = []
+    for _ in range(200):
+        fake = torch.randn(40, 4, generator=RNG)
+        cross, within = potential(torch.cdist, fake, real), torch.cdist(fake, fake).fill_diagonal_(0.0)
+        spiky = torch.where(torch.rand(40, generator=RNG) < 1 / 3, 3.0, 0.0) + 1e-6
+        flat = energy_loss(torch.ones(40), cross, within, 0.0)
+        differences.append(float(energy_loss(spiky, cross, within, 0.0) - flat))
+    spread = torch.tensor(differences)
+    assert abs(float(spread.mean())) < 3 * float(spread.std()) / len(differences) ** 0.5
+
+
+def test_held_out_energy_scores_the_law_that_rejection_samples() -> None:
+    """Above the cap a weight counts as the cap."""
+    real, fake = torch.randn(200, 2, generator=RNG), torch.randn(100, 2, generator=RNG)
+    score = HeldOutEnergy(Pool(torch.arange(100.0)[:, None], fake), real)
+    assert score(Fixed(torch.tensor([50.0, 3.0]))) == score(Fixed(torch.tensor([3.0, 3.0])))  # type: ignore[arg-type]
+
+
+class Fixed(torch.nn.Module):
+    """Alternates between two weights."""
+
+    cap = 3.0
+
+    def __init__(self, two: torch.Tensor) -> None:
+        super().__init__()
+        self.two = two
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return self.two[z.squeeze(1).long() % 2]
+
+
 def test_held_out_energy_prefers_weights_that_remove_the_shifted_half() -> None:
     real = torch.randn(500, 2, generator=RNG)
     fake = torch.cat([torch.randn(300, 2, generator=RNG), torch.randn(300, 2, generator=RNG) + 3])
@@ -49,6 +83,8 @@ def test_held_out_energy_prefers_weights_that_remove_the_shifted_half() -> None:
 
 
 class KnowsTheHalves(torch.nn.Module):
+    cap = 3.0
+
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         return 2 * (1 - z.squeeze(1)) + 1e-3
 
