@@ -12,12 +12,12 @@ import argparse
 import json
 import shutil
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
-from models.bundle import load_bundle
+from models.bundle import MANIFEST_FILE, load_bundle
 from training.checkpoint import CheckpointError
 from training.data.catalog import load
 from training.data.dataset import DataError
@@ -27,6 +27,7 @@ from training.evaluation.report import evaluate, write_report
 from training.gan import train_gan
 from training.pipeline import add_features, curve_of_run, gan_bundle, other_weights, weights_bundle
 from training.presets import GAN_PRESETS, WEIGHTS_PRESETS
+from training.weights.config import WeightsConfig
 
 REPORT_SEED = 20_000
 WEIGHTS_RECORD = "weights.json"
@@ -55,17 +56,27 @@ def build(name: str, recipe: Recipe, runs: Path, bundles: Path, device: torch.de
     train, test = load(config.data, "train"), load(config.data, "test")
     train_gan(config, train, run / "gan", device)
     base = run / "base"
-    if not (base / "bundle.json").exists():
-        gan_bundle(run / "gan", base)
+    gan_bundle(run / "gan", base)
     if recipe.features and "features" not in load_bundle(base).networks:
         scores = add_features(base, train, test, device)
         (base / "features.json").write_text(json.dumps({"test_accuracy": scores}, indent=2) + "\n")
     for objective in recipe.objectives:
-        if not (run / objective / WEIGHTS_RECORD).exists():
-            settings = replace(WEIGHTS_PRESETS[objective], hidden=recipe.hidden)
+        settings = replace(WEIGHTS_PRESETS[objective], hidden=recipe.hidden)
+        if not is_current(run / objective, settings, base):
+            shutil.rmtree(run / objective / "bundle", ignore_errors=True)
             weights_bundle(settings, base, train, run / objective, device, pools=run / "pools")
     chosen = select(run, recipe.objectives)
     return publish(run, chosen, recipe, bundles / name, device)
+
+
+def is_current(folder: Path, settings: WeightsConfig, base: Path) -> bool:
+    """Whether ``folder`` holds the weights of these settings for the generator and features of ``base``."""
+    if not (folder / WEIGHTS_RECORD).exists() or not (folder / "bundle" / MANIFEST_FILE).exists():
+        return False
+    recorded = json.loads((folder / WEIGHTS_RECORD).read_text())["settings"]
+    ours, theirs = (load_bundle(path).manifest.networks for path in (base, folder / "bundle"))
+    same_networks = all(theirs.get(role) == spec for role, spec in ours.items())
+    return bool(recorded == json.loads(json.dumps(asdict(settings)))) and same_networks
 
 
 def select(run: Path, objectives: tuple[str, ...]) -> str:

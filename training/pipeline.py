@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from models.bundle import Bundle, load_bundle, save_bundle
+from models.bundle import MANIFEST_FILE, Bundle, load_bundle, save_bundle
 from models.generators.cnn28 import Cnn28Generator
 from models.importance import ImportanceNetwork
 from models.manifest import ImportanceSpec, Manifest, NetworkRole, NetworkSpec, OutputSpec, PriorSpec
@@ -43,7 +43,8 @@ FEATURE_SPACES: dict[NetworkRole, tuple[str, int, int]] = {
 def gan_bundle(run: Path, out: Path, snapshot: Path | None = None) -> Manifest:
     """The generator (its average, batch normalisation folded) and critic of a GAN run as a bundle.
 
-    ``snapshot``: a file of the run's ``snapshots/``; the run's last state without it.
+    ``snapshot``: a file of the run's ``snapshots/``; the run's last state without it. Feature spaces that a bundle
+    at ``out`` already has are kept: they belong to the data, not to the generator.
     """
     config = GanConfig(**json.loads((run / CONFIG).read_text()))
     state, meta = load_checkpoint(run / CHECKPOINT)
@@ -71,7 +72,17 @@ def gan_bundle(run: Path, out: Path, snapshot: Path | None = None) -> Manifest:
             "critic": NetworkSpec(architecture=config.critic, config=config.critic_config, sha256=NO_HASH),
         },
     )
-    return save_bundle(out, manifest, {"generator": generator, "critic": critic})
+    specs, kept = _feature_spaces(out)
+    manifest = manifest.model_copy(update={"networks": {**manifest.networks, **specs}})
+    return save_bundle(out, manifest, {"generator": generator, "critic": critic, **kept})
+
+
+def _feature_spaces(folder: Path) -> tuple[dict[NetworkRole, NetworkSpec], dict[NetworkRole, nn.Module]]:
+    if not (folder / MANIFEST_FILE).exists():
+        return {}, {}
+    bundle = load_bundle(folder)
+    roles = [role for role in FEATURE_SPACES if role in bundle.networks]
+    return {r: bundle.manifest.networks[r] for r in roles}, {r: bundle.networks[r] for r in roles}
 
 
 def add_features(folder: Path, data: Dataset, test: Dataset, device: torch.device) -> dict[str, float]:

@@ -11,6 +11,7 @@ import torch
 
 from training.data.dataset import DataError, Dataset, image_dataset
 from training.data.files import idx_folder, image_folder, is_idx_folder, npz_file
+from training.data.splits import sixth
 from training.data.synthetic import gaussian_grid, swiss_roll
 
 SYNTHETIC_TRAIN_ROWS = 60_000
@@ -45,7 +46,9 @@ SYNTHETIC = ("digits", "gaussians-4", "gaussians-9", "gaussians-16", "gaussians-
 def load(source: str, split: str) -> Dataset:
     """The data set called ``source`` (a name of ``names()`` or a path), ``split`` "train" or "test".
 
-    A folder may hold IDX files, images, or sub-folders ``train`` and ``test`` of images. Raises DataError.
+    A folder may hold IDX files, images, or sub-folders ``train`` and ``test`` of images. The splits never share a
+    row: images or arrays that come without splits have a fixed random sixth as their test split, and data with one
+    split only has no rows for the other. Raises DataError.
     """
     if split not in SPLIT_SEEDS:
         raise DataError(f"unknown split {split!r}; use train or test")
@@ -53,6 +56,8 @@ def load(source: str, split: str) -> Dataset:
         return _synthetic(source, split)
     if source in FILE_SOURCES:
         return _from_path(find(source), source, split)
+    if not source:
+        raise DataError(f"the name of the data is empty; give a path or one of: {', '.join(names())}")
     path = Path(source)
     if not path.exists():
         raise DataError(f"{source!r} is neither a file or folder nor one of: {', '.join(names())}")
@@ -102,7 +107,17 @@ def _from_path(path: Path, name: str, split: str) -> Dataset:
         return npz_file(path, split)
     if is_idx_folder(path):
         return idx_folder(path, name, split)
-    return image_folder(path / split if (path / split).is_dir() else path)
+    return _images(path, split)
+
+
+def _images(folder: Path, split: str) -> Dataset:
+    """Images of the sub-folder ``split``; of ``folder`` itself, cut in two, where it has neither train/ nor test/."""
+    found = [name for name in SPLIT_SEEDS if (folder / name).is_dir()]
+    if not found:
+        return sixth(image_folder(folder), split)
+    if split not in found:
+        raise DataError(f"{folder}: has {found[0]}/ but no {split}/; put the {split} images into {folder / split}")
+    return image_folder(folder / split)
 
 
 def fixed_split(data: Dataset, rows: int, seed: int) -> tuple[Dataset, Dataset]:

@@ -68,9 +68,11 @@ def image_dataset(name: str, images: np.ndarray, labels: np.ndarray | None) -> D
 
 
 def as_labels(name: str, labels: np.ndarray | None) -> torch.Tensor | None:
-    """Integer labels as files hold them -> int64."""
+    """Integer labels from 0 on, as files hold them -> int64. Raises DataError."""
     if labels is None:
         return None
     if labels.dtype.kind not in "iu":
         raise DataError(f"{name}: labels must be integers, not {labels.dtype}; number the classes 0, 1, 2, ...")
+    if labels.size and labels.min() < 0:
+        raise DataError(f"{name}: the label {labels.min()} is negative; number the classes 0, 1, 2, ...")
     return torch.from_numpy(labels.astype(np.int64))

@@ -13,10 +13,12 @@ import torch
 from PIL import Image
 
 from training.data.dataset import DataError, Dataset, as_labels, image_dataset
+from training.data.splits import sixth
 
 IDX_UINT8 = 0x08
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 IDX_STEMS = {"train": "train", "test": "t10k"}
+NPZ_KINDS = ("images", "points")
 # What zipfile, zlib and numpy raise for damaged archives (RuntimeError: "encrypted", "compression not supported").
 NPZ_ERRORS = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 IMAGE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # Pillow's, by plug-in
@@ -53,17 +55,28 @@ def is_idx_folder(folder: Path) -> bool:
 
 
 def npz_file(path: Path, split: str) -> Dataset:
-    """An archive with ``{split}_images`` (and ``{split}_labels``), or ``images``/``points`` (and ``labels``)."""
+    """An archive with ``{split}_images`` or ``{split}_points`` (and ``{split}_labels``), else one without splits.
+
+    Without splits it holds ``images`` or ``points`` (and ``labels``), of which a fixed random sixth is the test
+    split (``training.data.splits``). An archive that has one split only holds no rows for the other one. DataError.
+    """
     arrays = _read_npz(path)
-    labels = arrays.get(f"{split}_labels", arrays.get("labels"))
-    images = arrays.get(f"{split}_images", arrays.get("images"))
-    if images is not None:
+    if not any(f"{part}_{kind}" in arrays for part in IDX_STEMS for kind in NPZ_KINDS):
+        return sixth(_npz_arrays(path, arrays, ""), split)
+    if stray := sorted({*NPZ_KINDS, "labels"} & set(arrays)):
+        raise DataError(f"{path}: {stray[0]} beside arrays of a split; name it train_{stray[0]} or test_{stray[0]}")
+    return _npz_arrays(path, arrays, f"{split}_")
+
+
+def _npz_arrays(path: Path, arrays: dict[str, np.ndarray], prefix: str) -> Dataset:
+    labels = arrays.get(f"{prefix}labels")
+    if (images := arrays.get(f"{prefix}images")) is not None:
         return image_dataset(path.stem, images, labels)
-    points = arrays.get(f"{split}_points", arrays.get("points"))
-    if points is None:
-        wanted = f"{split}_images, images, {split}_points or points"
-        raise DataError(f"{path}: holds {sorted(arrays)}, but none of {wanted}")
-    return points_dataset(path.stem, points, labels)
+    if (points := arrays.get(f"{prefix}points")) is not None:
+        return points_dataset(path.stem, points, labels)
+    wanted = " or ".join(f"{prefix}{kind}" for kind in NPZ_KINDS)
+    also = "" if prefix else ", nor train_images and test_images (or _points)"
+    raise DataError(f"{path}: holds {sorted(arrays)}, but no {wanted}{also}; add the missing array")
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:

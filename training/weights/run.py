@@ -65,7 +65,9 @@ class WeightsRun:
         """Continue from ``path``; it must come from the same settings, generator, features and data."""
         state, meta = load_checkpoint(path)
         if any(meta.get(name) != value for name, value in self._identity().items()):
-            raise CheckpointError(f"{path} belongs to other settings, networks or data; use another --out")
+            raise CheckpointError(
+                f"{path} belongs to other settings, networks or data; use another --out, or delete its folder"
+            )
         ours = {"network": self.network, "average": self.average, "best": self.best, **modules}
         for name, module in ours.items():
             module.load_state_dict(state[name])

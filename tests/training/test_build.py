@@ -1,0 +1,68 @@
+"""The recipe behind ``make bundles``: whole, repeatable, and never mixing old results with new settings."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.bundle import load_bundle
+from training.build import Recipe, build, is_current
+from training.checkpoint import CheckpointError
+from training.presets import GAN_PRESETS, WEIGHTS_PRESETS
+
+CPU = torch.device("cpu")
+RECIPE = Recipe("tiny", features=False, objectives=("tiny-energy", "tiny-raw"), hidden=(8,))
+
+
+@pytest.fixture
+def presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, rng = tmp_path / "plane.npz", np.random.default_rng(0)
+    np.savez(path, train_points=rng.normal(size=(2_000, 2)), test_points=rng.normal(size=(400, 2)))
+    gan = replace(GAN_PRESETS["gaussians-25"], data=str(path), steps=4, batch=16)
+    monkeypatch.setitem(GAN_PRESETS, "tiny", gan)
+    for name, source in (("tiny-energy", "energy"), ("tiny-raw", "transport-raw")):
+        preset = replace(WEIGHTS_PRESETS[source], steps=4, validate_every=2, pool_rows=2_000, held_out_rows=500)
+        monkeypatch.setitem(WEIGHTS_PRESETS, name, preset)
+
+
+def settings_of(objective: str) -> object:
+    return replace(WEIGHTS_PRESETS[objective], hidden=RECIPE.hidden)
+
+
+@pytest.mark.usefixtures("presets")
+def test_the_recipe_ends_in_a_bundle_whose_report_says_what_was_chosen_and_why(tmp_path: Path) -> None:
+    out = build("tiny", RECIPE, tmp_path / "runs", tmp_path / "bundles", CPU)
+    bundle, report = load_bundle(out), json.loads((out / "report.json").read_text())
+    scores = report["selection"]["held_out_energy_distance"]
+    assert set(scores) == set(RECIPE.objectives)
+    assert report["selection"]["chosen"] == min(scores, key=scores.__getitem__)
+    assert report["importance_sha256"] == bundle.manifest.networks["importance"].sha256
+    assert [point["step"] for point in report["generator_curve"]] == [4]
+
+
+@pytest.mark.usefixtures("presets")
+def test_a_second_build_changes_nothing_and_trains_nothing(tmp_path: Path) -> None:
+    runs, bundles = tmp_path / "runs", tmp_path / "bundles"
+    digest = load_bundle(build("tiny", RECIPE, runs, bundles, CPU)).digest
+    record = runs / "tiny" / "tiny-energy" / "weights.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "seen": True}))
+    assert load_bundle(build("tiny", RECIPE, runs, bundles, CPU)).digest == digest
+    assert json.loads(record.read_text())["seen"]
+
+
+@pytest.mark.usefixtures("presets")
+def test_weights_of_other_settings_or_another_generator_are_neither_reused_nor_resumed(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    build("tiny", RECIPE, runs, tmp_path / "bundles", CPU)
+    folder, base = runs / "tiny" / "tiny-energy", runs / "tiny" / "base"
+    assert is_current(folder, settings_of("tiny-energy"), base)  # type: ignore[arg-type]
+    assert not is_current(folder, replace(settings_of("tiny-energy"), cap=2.0), base)  # type: ignore[type-var, arg-type]
+    GAN_PRESETS["tiny"] = replace(GAN_PRESETS["tiny"], steps=8)
+    with pytest.raises(CheckpointError, match="other settings, networks or data"):
+        build("tiny", RECIPE, runs, tmp_path / "bundles", CPU)
+    assert not is_current(folder, settings_of("tiny-energy"), base)  # type: ignore[arg-type]
