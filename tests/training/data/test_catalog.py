@@ -68,12 +68,12 @@ def test_an_unknown_split_is_refused() -> None:
 def test_a_path_may_be_any_kind_of_data(nowhere: Path) -> None:
     write_idx_folder(nowhere / "idx")
     np.savez(nowhere / "points.npz", points=np.eye(4))
-    write_images(nowhere / "flat", grey_images(3))
+    write_images(nowhere / "flat", grey_images(9))
     write_images(nowhere / "split" / "train", grey_images(4))
     write_images(nowhere / "split" / "test", grey_images(2))
     sizes = {(path, part): len(catalog.load(path, part)) for path in ("idx", "split") for part in ("train", "test")}
     assert sizes == {("idx", "train"): 5, ("idx", "test"): 3, ("split", "train"): 4, ("split", "test"): 2}
-    assert len(catalog.load("flat", "train")) == 3
+    assert len(catalog.load("flat", "train")) == 7
     assert catalog.load(str(nowhere / "points.npz"), "train").is_points
 
 

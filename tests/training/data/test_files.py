@@ -111,20 +111,22 @@ def test_an_npz_with_splits_comes_back_as_it_was_written(tmp_path: Path) -> None
     assert held_out.labels is None and len(held_out) == 3
 
 
-def test_an_npz_without_splits_gives_the_same_points_to_both(tmp_path: Path) -> None:
+def test_points_of_an_npz_come_back_as_they_were_written(tmp_path: Path) -> None:
     path = tmp_path / "cloud.npz"
     points = np.random.default_rng(0).normal(size=(7, 3))
-    np.savez(path, points=points, labels=np.zeros(7, np.uint8))
-    for split in ("train", "test"):
-        data = npz_file(path, split)
-        assert data.is_points and data.samples.dtype == torch.float32
-        np.testing.assert_allclose(data.samples.numpy(), points.astype(np.float32))
+    np.savez(path, train_points=points, train_labels=np.zeros(7, np.uint8))
+    data = npz_file(path, "train")
+    assert data.is_points and data.samples.dtype == torch.float32
+    np.testing.assert_allclose(data.samples.numpy(), points.astype(np.float32))
 
 
 @pytest.mark.parametrize(
     ("arrays", "sentence"),
     [
-        ({"pictures": np.zeros((2, 2), np.uint8)}, r"holds \['pictures'\], but none of train_images"),
+        (
+            {"pictures": np.zeros((2, 2), np.uint8)},
+            r"holds \['pictures'\], but no images or points, nor train_images and test_images",
+        ),
         ({"images": np.zeros((3, 4, 4))}, "must be uint8 with values 0-255, not float64"),
         ({"images": np.zeros((3, 4, 4, 2), np.uint8)}, r"\[n, h, w\] or \[n, h, w, 1 or 3\], not \[3, 4, 4, 2\]"),
         ({"images": np.zeros((1, 4, 4), np.uint8)}, r"1 sample\(s\); at least 2"),
@@ -137,6 +139,7 @@ def test_an_npz_without_splits_gives_the_same_points_to_both(tmp_path: Path) -> 
         ({"points": np.zeros((3, 2)), "labels": np.zeros((3, 2), int)}, r"3 samples but labels \[3, 2\]"),
         ({"points": np.zeros((3, 2)), "labels": np.array(["a", "b", "c"])}, "must be integers, not <U1; number"),
         ({"points": np.zeros((3, 2)), "labels": np.array([0.5, 1, 2])}, "must be integers, not float64; number"),
+        ({"points": np.zeros((3, 2)), "labels": np.array([0, -1, 2])}, "the label -1 is negative; number"),
     ],
 )
 def test_an_npz_of_the_wrong_content_is_refused(tmp_path: Path, arrays: dict[str, np.ndarray], sentence: str) -> None:
