@@ -16,9 +16,14 @@ EVAL_BATCH = 500
 
 
 def train_classifier(architecture: str, data: Dataset, epochs: int, seed: int, device: torch.device) -> nn.Module:
-    """A network of ``architecture`` with ``logits``, trained on labelled ``data``; returned in eval mode, frozen."""
+    """A network of ``architecture`` with ``logits``, trained on labelled ``data``; returned in eval mode, frozen.
+
+    Raises DataError for data without labels or with fewer rows than one batch.
+    """
     if data.labels is None:
-        raise DataError(f"{data.name}: a feature classifier needs labels; use --features pixels instead")
+        raise DataError(f"{data.name}: a feature classifier needs labels; without labels leave this step out")
+    if len(data) < BATCH:
+        raise DataError(f"{data.name}: {len(data)} labelled rows; a feature classifier needs at least {BATCH}")
     torch.manual_seed(seed)
     network = build(architecture, {"classes": int(data.labels.max()) + 1}).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)

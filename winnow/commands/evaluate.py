@@ -7,18 +7,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+from winnow.commands.arguments import check_writable, seed, source, threads
+
 SHOWN = ("fid", "energy_distance", "emd", "precision", "recall", "class_total_variation")
 
 
 def register(commands: Any) -> None:
     parser = commands.add_parser("evaluate", help="measure a bundle on held-out data and write its report")
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("--data", required=True, help="name or path; its test split is used")
+    parser.add_argument("--data", type=source, required=True, help="name or path; its test split is used")
     parser.add_argument("--against", type=Path, nargs="*", default=[], help="bundles with other weights")
     parser.add_argument("--gan-run", type=Path, help="run folder of the generator, for its curve over training steps")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int)
+    parser.add_argument("--threads", type=threads)
     parser.set_defaults(run=run)
 
 
@@ -28,13 +30,17 @@ def run(args: argparse.Namespace) -> int:
     from training.device import choose_device
     from training.evaluation.report import evaluate, write_report
     from training.pipeline import curve_of_run, other_weights
+    from training.shapes import check_bundle_fits, check_enough_to_measure
 
+    check_writable(args.bundle, "the bundle")
     device = choose_device(args.device, args.threads)
     bundle = load_bundle(args.bundle, device)
     train, test = load(args.data, "train"), load(args.data, "test")
+    check_bundle_fits(bundle, train, test)
+    check_enough_to_measure(train, test)
     report = evaluate(bundle, train, test, args.seed, device, other_weights(bundle, args.against))
     if args.gan_run:
-        report["generator_curve"] = curve_of_run(args.gan_run, bundle, train, test)
+        report["generator_curve"] = curve_of_run(args.gan_run, load_bundle(args.bundle), train, test)  # CPU only
     path = write_report(report, args.bundle)
     _print(report)
     print(f"written to {path}")

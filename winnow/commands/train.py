@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from winnow.commands.arguments import check_writable, positive_float, positive_int, real, seed, source, threads, whole
+
 
 def register(commands: Any) -> None:
     parser = commands.add_parser("train", help="train a generator, feature spaces or importance weights")
@@ -20,7 +22,7 @@ def register(commands: Any) -> None:
 def _common(steps: Any, name: str, text: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = steps.add_parser(name, help=text)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    parser.add_argument("--threads", type=int, help="CPU threads for torch (default: torch's own choice)")
+    parser.add_argument("--threads", type=threads, help="CPU threads for torch (default: torch's own choice)")
     parser.set_defaults(run=run)
     return parser
 
@@ -28,30 +30,36 @@ def _common(steps: Any, name: str, text: str, run: Callable[[argparse.Namespace]
 def _register_gan(steps: Any) -> None:
     parser = _common(steps, "gan", "train a GAN from a preset; resumes when --out holds a checkpoint", run_gan)
     parser.add_argument("--preset", required=True, help="fashion-mnist, mnist, digits, gaussians-25 or swiss-roll")
-    parser.add_argument("--data", help="name or path of the data (default: the preset's)")
+    parser.add_argument("--data", type=source, help="name or path of the data (default: the preset's)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--loss", choices=("hinge", "wasserstein"))
-    for name, kind in (("steps", int), ("batch", int), ("seed", int), ("penalty", float), ("ema-decay", float)):
-        parser.add_argument(f"--{name}", type=kind)
-    parser.add_argument("--checkpoint-every", type=int, default=500, help="steps (default: 500)")
-    parser.add_argument("--snapshot-every", type=int, default=2_500, help="steps (default: 2500)")
+    for name in ("steps", "batch"):
+        parser.add_argument(f"--{name}", type=positive_int)
+    parser.add_argument("--seed", type=seed)
+    parser.add_argument("--penalty", type=real(0))
+    parser.add_argument("--ema-decay", type=real(0, 1))
+    parser.add_argument("--checkpoint-every", type=positive_int, default=500, help="steps (default: 500)")
+    parser.add_argument("--snapshot-every", type=positive_int, default=2_500, help="steps (default: 2500)")
 
 
 def _register_features(steps: Any) -> None:
     parser = _common(steps, "features", "train the two classifiers that metrics are measured with", run_features)
     parser.add_argument("--bundle", type=Path, required=True, help="bundle to add them to, in place")
-    parser.add_argument("--data", required=True, help="labelled 28x28 data, name or path")
+    parser.add_argument("--data", type=source, required=True, help="labelled 28x28 data, name or path")
 
 
 def _register_weights(steps: Any) -> None:
     parser = _common(steps, "weights", "train importance weights for a bundle's generator", run_weights)
     parser.add_argument("--bundle", type=Path, required=True, help="bundle with the generator")
-    parser.add_argument("--data", required=True, help="name or path of the data")
+    parser.add_argument("--data", type=source, required=True, help="name or path of the data")
     parser.add_argument("--objective", help="a name of docs/training.md (default: energy)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; the result is its bundle/")
-    for name, kind in (("steps", int), ("seed", int), ("cap", float), ("lr", float), ("pool-rows", int)):
-        parser.add_argument(f"--{name}", type=kind)
-    parser.add_argument("--hidden", type=int, nargs="+", help="widths of the hidden layers")
+    parser.add_argument("--steps", type=positive_int)
+    parser.add_argument("--seed", type=seed)
+    parser.add_argument("--cap", type=real(1, above=True))
+    parser.add_argument("--lr", type=positive_float)
+    parser.add_argument("--pool-rows", type=whole(2))
+    parser.add_argument("--hidden", type=positive_int, nargs="+", help="widths of the hidden layers")
 
 
 def run_gan(args: argparse.Namespace) -> int:
@@ -59,11 +67,15 @@ def run_gan(args: argparse.Namespace) -> int:
     from training.gan import train_gan
     from training.pipeline import gan_bundle
     from training.presets import GAN_PRESETS
+    from training.shapes import check_gan_fits
 
     config = _choose(GAN_PRESETS, args.preset, "preset")
     given = {name: getattr(args, name) for name in ("data", "loss", "steps", "batch", "seed", "penalty", "ema_decay")}
     config = replace(config, **{name: value for name, value in given.items() if value is not None})
-    train_gan(config, load(config.data, "train"), args.out, _device(args), args.checkpoint_every, args.snapshot_every)
+    check_writable(args.out, "--out")
+    data, device = load(config.data, "train"), _device(args)
+    check_gan_fits(config, data)
+    train_gan(config, data, args.out, device, args.checkpoint_every, args.snapshot_every)
     manifest = gan_bundle(args.out, args.out / "bundle")
     print(f"{args.out / 'bundle'}: {manifest.description}")
     return 0
@@ -72,8 +84,12 @@ def run_gan(args: argparse.Namespace) -> int:
 def run_features(args: argparse.Namespace) -> int:
     from training.data.catalog import load
     from training.pipeline import add_features
+    from training.shapes import check_classifier_data
 
-    scores = add_features(args.bundle, load(args.data, "train"), load(args.data, "test"), _device(args))
+    check_writable(args.bundle, "--bundle")
+    train, test = load(args.data, "train"), load(args.data, "test")
+    check_classifier_data(train, test)
+    scores = add_features(args.bundle, train, test, _device(args))
     for role, score in scores.items():
         print(f"{role}: test accuracy {score:.4f}")
     return 0
@@ -88,9 +104,10 @@ def run_weights(args: argparse.Namespace) -> int:
     given = {name: getattr(args, name) for name in ("steps", "seed", "cap", "lr", "pool_rows")}
     given["hidden"] = tuple(args.hidden) if args.hidden else None
     config = replace(config, **{name: value for name, value in given.items() if value is not None})
+    check_writable(args.out, "--out")
     trained = weights_bundle(config, args.bundle, load(args.data, "train"), args.out, _device(args))
-    best = min(score for _, score in trained.history)
-    print(f"held-out energy distance {trained.unweighted:.4f} -> {best:.4f}; bundle in {args.out / 'bundle'}")
+    energies = f"{trained.unweighted:.4f} -> {trained.held_out:.4f}"
+    print(f"held-out energy distance {energies}; bundle in {args.out / 'bundle'}")
     return 0
 
 

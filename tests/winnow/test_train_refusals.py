@@ -1,0 +1,139 @@
+"""What ``winnow train`` and ``winnow evaluate`` refuse: exit code 2, a message that says why, nothing written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from winnow.cli import main
+
+GAN = ["train", "gan", "--preset", "gaussians-25", "--out", "run"]
+FEATURES = ["train", "features", "--bundle", "bundles/points"]
+WEIGHTS = ["train", "weights", "--bundle", "bundles/points", "--data", "gaussians-25", "--out", "run"]
+EVALUATE = ["evaluate", "bundles/points", "--data", "gaussians-25"]
+NOWHERE = "/proc/winnow-run"  # not even root may write there
+
+
+def files_below(root: Path) -> dict[Path, bytes | None]:
+    return {path: path.read_bytes() if path.is_file() else None for path in root.rglob("*")}
+
+
+def images(rows: int, side: int = 28, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (rows, side, side), dtype=np.uint8)
+
+
+@pytest.fixture
+def place(workplace: Path) -> Path:
+    """Two bundles of 2-D points, data of several kinds, and a file where a folder may be asked for."""
+    labels = np.arange(300) % 10
+    np.savez(workplace / "bare.npz", images=images(300))
+    np.savez(workplace / "few.npz", train_images=images(127), train_labels=labels[:127],
+             test_images=images(20), test_labels=labels[:20])  # fmt: skip
+    np.savez(workplace / "untested.npz", train_images=images(300), train_labels=labels, test_images=images(20))
+    np.savez(workplace / "sides.npz", train_images=images(300), train_labels=labels,
+             test_images=images(20, side=14), test_labels=labels[:20])  # fmt: skip
+    points = np.random.default_rng(0).normal(size=(360, 2))
+    np.savez(workplace / "small.npz", points=points[:354])
+    np.savez(workplace / "lopsided.npz", train_points=points[:60], test_points=points[60:])
+    np.savez(workplace / "trainonly.npz", train_points=points)
+    (workplace / "taken").write_text("a file")
+    return workplace
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option", "says"),
+    [
+        ([*GAN, "--steps", "0"], "--steps", "must be at least 1, not 0"),
+        ([*GAN, "--steps", "many"], "--steps", "must be a whole number at least 1, not 'many'"),
+        ([*GAN, "--batch", "0"], "--batch", "must be at least 1"),
+        ([*GAN, "--seed", "-1"], "--seed", "must be from 0 to"),
+        ([*GAN, "--seed", str(2**64)], "--seed", "must be from 0 to"),
+        ([*GAN, "--penalty", "-1"], "--penalty", "must be a finite number at least 0, not -1"),
+        ([*GAN, "--penalty", "nan"], "--penalty", "must be a finite number at least 0, not nan"),
+        ([*GAN, "--ema-decay", "1"], "--ema-decay", "must be a finite number at least 0 and below 1, not 1"),
+        ([*GAN, "--checkpoint-every", "0"], "--checkpoint-every", "must be at least 1"),
+        ([*GAN, "--snapshot-every", "0"], "--snapshot-every", "must be at least 1"),
+        ([*GAN, "--threads", "0"], "--threads", "must be from 1 to 1024, not 0"),
+        ([*GAN, "--threads", "99999999999"], "--threads", "must be from 1 to 1024"),
+        ([*GAN, "--data", ""], "--data", "must be the name or path of data, not empty"),
+        ([*FEATURES, "--data", ""], "--data", "not empty"),
+        ([*WEIGHTS, "--data", " "], "--data", "not empty"),
+        ([*WEIGHTS, "--cap", "1"], "--cap", "must be a finite number above 1, not 1"),
+        ([*WEIGHTS, "--cap", "nan"], "--cap", "must be a finite number above 1, not nan"),
+        ([*WEIGHTS, "--cap", "inf"], "--cap", "must be a finite number above 1, not inf"),
+        ([*WEIGHTS, "--cap", "three"], "--cap", "must be a number above 1, not 'three'"),
+        ([*WEIGHTS, "--seed", "-1"], "--seed", "must be from 0 to"),
+        ([*WEIGHTS, "--steps", "0"], "--steps", "must be at least 1"),
+        ([*WEIGHTS, "--hidden", "0"], "--hidden", "must be at least 1"),
+        ([*WEIGHTS, "--hidden", "16", "-4"], "--hidden", "must be at least 1, not -4"),
+        ([*WEIGHTS, "--lr", "0"], "--lr", "must be a finite number above 0, not 0"),
+        ([*WEIGHTS, "--lr", "-0.1"], "--lr", "must be a finite number above 0, not -0.1"),
+        ([*WEIGHTS, "--pool-rows", "0"], "--pool-rows", "must be at least 2"),
+        ([*EVALUATE, "--seed", "-1"], "--seed", "must be from 0 to"),
+        ([*EVALUATE, "--threads", "0"], "--threads", "must be from 1 to"),
+        ([*EVALUATE, "--data", ""], "--data", "not empty"),
+    ],
+)
+def test_a_value_out_of_range_is_named(
+    place: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], option: str, says: str
+) -> None:
+    before = files_below(place)
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert f"argument {option}: " in message and says in message
+    assert files_below(place) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([*FEATURES, "--data", "bare.npz"], "bare: feature classifiers need labels; without labels leave this step"),
+        ([*FEATURES, "--data", "untested.npz"], "untested: feature classifiers need labels"),
+        ([*FEATURES, "--data", "few.npz"], "few: 127 labelled rows; a feature classifier needs at least 128"),
+        ([*FEATURES, "--data", "sides.npz"], "sides has samples of shape (1, 14, 14), the train split has (1, 28, 28)"),
+        ([*FEATURES, "--data", "bare.npz", "--bundle", "taken"], "--bundle taken: taken is not a folder"),
+        (["train", "gan", "--preset", "fashion-mnist", "--data", "digits", "--out", "run"],
+         "digits has samples of shape (1, 8, 8), the preset's generator has (1, 28, 28); use other data"),
+        ([*GAN, "--data", "bare.npz"], "bare has samples of shape (1, 28, 28), the preset's generator has (2,)"),
+        ([*GAN, "--data", "nowhere.npz"], "'nowhere.npz' is neither a file or folder nor one of"),
+        ([*GAN, "--out", "taken"], "--out taken: taken is not a folder"),
+        ([*GAN, "--out", "taken/run"], "--out taken/run: taken is not a folder"),
+        ([*GAN, "--out", NOWHERE], f"--out {NOWHERE}: cannot write there"),
+        ([*GAN, "--out", "x" * 300], "cannot write there (File name too long)"),
+        ([*WEIGHTS, "--out", "taken"], "--out taken: taken is not a folder"),
+        ([*WEIGHTS, "--out", NOWHERE], f"--out {NOWHERE}: cannot write there"),
+        ([*WEIGHTS, "--data", "digits"], "digits has samples of shape (1, 8, 8)"),
+        ([*EVALUATE, "--data", "digits"], "digits has samples of shape (1, 8, 8), the bundle points has (2,)"),
+        ([*EVALUATE, "--data", "trainonly.npz"], "but no test_images or test_points; add the missing array"),
+        ([*EVALUATE, "--data", "small.npz"], "small: the test split has 59 rows, a report needs at least 60"),
+        ([*EVALUATE, "--data", "lopsided.npz"], "lopsided: the train split has 60 rows, a report needs at least 61"),
+        (["evaluate", "taken", "--data", "gaussians-25"], "taken is not a folder"),
+        (["evaluate", "bundles/none", "--data", "gaussians-25"], "bundles/none is not a bundle"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_one_line_before_anything_is_written(
+    place: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    before = files_below(place)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("winnow: ") and error.count("\n") == 1
+    assert says in error
+    assert files_below(place) == before
+
+
+def test_a_dangling_link_is_no_folder_to_write_into(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "run").symlink_to("gone")
+    assert main(GAN) == 2
+    assert capsys.readouterr().err == "winnow: --out run: run is not a folder; name another one\n"
+
+
+def test_the_smallest_data_that_a_report_takes_is_measured(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(place / "enough.npz", points=np.random.default_rng(0).normal(size=(360, 2)))
+    assert main(["evaluate", "bundles/points", "--data", "enough.npz", "--device", "cpu"]) == 0
+    assert (place / "bundles" / "points" / "report.json").is_file()
+    assert capsys.readouterr().err == ""
