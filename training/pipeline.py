@@ -186,5 +186,5 @@ def other_weights(bundle: Bundle, folders: list[Path]) -> dict[str, ImportanceNe
 def curve_of_run(run: Path, bundle: Bundle, train: Dataset, test: Dataset) -> list[dict[str, Any]]:
     """Quality of the run's generator over its snapshots, in the bundle's feature spaces."""
     config = GanConfig(**json.loads((run / CONFIG).read_text()))
-    held_out, _ = fixed_split(train, min(len(test), len(train) // 4), SPLIT_SEED)
-    return generator_curve(config, snapshots(run), spaces_of(bundle), held_out, test)
+    selection, _ = fixed_split(train, min(len(test), len(train) // 4), SPLIT_SEED)
+    return generator_curve(config, snapshots(run), spaces_of(bundle), selection, test)

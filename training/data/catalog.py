@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from training.data.dataset import DataError, Dataset, image_dataset
-from training.data.files import idx_folder, image_folder, is_idx_folder, npz_file
+from training.data.files import class_folders, idx_folder, image_folder, is_idx_folder, npz_file
 from training.data.splits import sixth
 from training.data.synthetic import gaussian_grid, swiss_roll
 
@@ -117,7 +117,8 @@ def _images(folder: Path, split: str) -> Dataset:
         return sixth(image_folder(folder), split)
     if split not in found:
         raise DataError(f"{folder}: has {found[0]}/ but no {split}/; put the {split} images into {folder / split}")
-    return image_folder(folder / split)
+    classes = {name for part in found for name in class_folders(folder / part)}
+    return image_folder(folder / split, tuple(sorted(classes)))
 
 
 def fixed_split(data: Dataset, rows: int, seed: int) -> tuple[Dataset, Dataset]:

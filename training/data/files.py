@@ -106,8 +106,11 @@ def points_dataset(name: str, points: np.ndarray, labels: np.ndarray | None) -> 
     )
 
 
-def image_folder(folder: Path) -> Dataset:
-    """Every image below ``folder``, all of one size; grey stays grey; sub-folder names become labels."""
+def image_folder(folder: Path, classes: tuple[str, ...] = ()) -> Dataset:
+    """Every image below ``folder``, all of one size; grey stays grey; sub-folders become labels.
+
+    ``classes``: the sub-folders by label, where another split may have more of them; what is there without it.
+    """
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
     if len(paths) < 2:
         raise DataError(f"{folder}: found {len(paths)} image(s) ({', '.join(IMAGE_SUFFIXES)}); at least 2 are needed")
@@ -116,9 +119,18 @@ def image_folder(folder: Path) -> Dataset:
         if image.shape != images[0].shape:
             ours, first = _describe(image), _describe(images[0])
             raise DataError(f"{path}: {ours}, but {paths[0].name} is {first}; bring all images to one size and mode")
-    parents = sorted({p.parent for p in paths})
-    labels = np.array([parents.index(p.parent) for p in paths]) if len(parents) > 1 else None
+    names = classes or class_folders(folder)
+    labels = np.array([names.index(_class_of(p, folder)) for p in paths]) if len(names) > 1 else None
     return image_dataset(folder.name, np.stack(images), labels)
+
+
+def class_folders(folder: Path) -> tuple[str, ...]:
+    """The sub-folders that hold images, sorted, relative to ``folder``."""
+    return tuple(sorted({_class_of(p, folder) for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES}))
+
+
+def _class_of(path: Path, folder: Path) -> str:
+    return path.parent.relative_to(folder).as_posix()
 
 
 def _read_image(path: Path) -> np.ndarray:

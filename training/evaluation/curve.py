@@ -24,14 +24,15 @@ BLOCK = 500
 
 
 def generator_curve(
-    config: GanConfig, snapshots: dict[int, Path], spaces: list[Space], held_out: Dataset, test: Dataset
+    config: GanConfig, snapshots: dict[int, Path], spaces: list[Space], selection: Dataset, test: Dataset
 ) -> list[dict[str, Any]]:
     """Per snapshot and space: FID on 10,000 rows, precision and recall on 2,048. CPU only.
 
-    Against held-out training data (what stopping is decided on) and the test split (what is reported).
+    Against ``selection``, training rows on which stopping is decided (the generator has seen them), and ``test``,
+    which is reported.
     """
     cpu = torch.device("cpu")
-    references = {"held_out": held_out, "test": test}
+    references = {"selection": selection, "test": test}
     real = {
         (space.name, split): space.features(data.samples, cpu) for space in spaces for split, data in references.items()
     }

@@ -25,7 +25,7 @@ from training.metrics.intervals import CONFIDENCE
 
 PROPOSAL_BLOCK = 4_096
 DECODE_BLOCK = 500
-FLOOR_SEED = 5
+FLOOR_SEED, SHUFFLE_SEED = 5, 6
 REPORT_FILE = "report.json"
 
 
@@ -57,6 +57,8 @@ def evaluate(
     if bundle.importance is None or bundle.manifest.importance is None:
         raise BundleError(f"{bundle.name} has no importance network: run winnow train weights first.")
     n = len(test)
+    # Files may come sorted by class; blocks are cut in order.
+    test = test.subset(torch.randperm(n, generator=torch.Generator().manual_seed(SHUFFLE_SEED)))
     contenders = {"latentrs": bundle.importance, **{f"latentrs:{name}": w for name, w in (others or {}).items()}}
     drawn = {"prior": sample_prior(bundle.prior, None, n, BlockStream(seed, PROPOSAL_BLOCK, device))}
     for name, network in contenders.items():

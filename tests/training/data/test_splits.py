@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.training.data.files import grey_images, write_images
 from training.data.catalog import load
@@ -109,3 +110,14 @@ def test_an_empty_name_is_not_the_working_directory(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="the name of the data is empty; give a path or one of: fashion-mnist"):
         load("", "train")
+
+
+def test_a_class_has_the_same_label_in_both_splits_even_where_one_lacks_a_class(tmp_path: Path) -> None:
+    for split, names in (("train", ("bag", "shirt", "shoe")), ("test", ("bag", "shoe"))):
+        for name in names:
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / split / name / "a.png")
+    train, test = (load(str(tmp_path), split) for split in ("train", "test"))
+    assert train.labels is not None and test.labels is not None
+    assert train.labels.tolist() == [0, 1, 2]
+    assert test.labels.tolist() == [0, 2]
