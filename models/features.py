@@ -7,7 +7,7 @@ from torch import nn
 
 
 class LeNetFeatures(nn.Module):
-    """Images [n, 1, 28, 28] -> features [n, 128]; ``logits`` gives class scores. The yardstick."""
+    """Images [n, 1, 28, 28] -> features [n, 128]; ``logits`` gives class scores."""
 
     feature_dim = 128
 
@@ -27,6 +27,44 @@ class LeNetFeatures(nn.Module):
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         scores: torch.Tensor = self.head(self(x))
         return scores
+
+
+class BranchedFeatures(nn.Module):
+    """Images [n, 1, 28, 28] -> features [n, 288] of three unlike classifiers side by side. The yardstick.
+
+    A LeNet, an MLP and a strided CNN, each with a head of its own so that none leans on another. One classifier's
+    features alone reward what only that classifier sees: weights fitted to them gain little in any other space.
+    ``scale`` brings the branches to one unit (the mean norm of their features on the training data).
+    """
+
+    def __init__(self, classes: int = 10) -> None:
+        super().__init__()
+        strided = nn.Sequential(
+            nn.Conv2d(1, 32, 3, stride=2, padding=1), nn.LeakyReLU(0.1),
+            nn.Conv2d(32, 64, 3, stride=2, padding=1), nn.LeakyReLU(0.1),
+            nn.Flatten(), nn.Linear(64 * 7 * 7, 64), nn.LeakyReLU(0.1),
+        )  # fmt: skip
+        dense = nn.Sequential(nn.Flatten(), nn.Linear(784, 192), nn.ReLU(), nn.Linear(192, 96), nn.ReLU())
+        self.branches = nn.ModuleList([LeNetFeatures(classes).body, dense, strided])
+        self.heads = nn.ModuleList([nn.Linear(width, classes) for width in (LeNetFeatures.feature_dim, 96, 64)])
+        self.scale: torch.Tensor
+        self.register_buffer("scale", torch.ones(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([branch(x) / scale for branch, scale in zip(self.branches, self.scale, strict=True)], dim=1)
+
+    def all_logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Class scores of each branch, [branches, n, classes]."""
+        return torch.stack([head(branch(x)) for branch, head in zip(self.branches, self.heads, strict=True)])
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Mean class scores of the branches, [n, classes]."""
+        return self.all_logits(x).mean(0)
+
+    @torch.no_grad()
+    def set_scale(self, x: torch.Tensor) -> None:
+        """Divide each branch by the mean norm of its features of ``x``."""
+        self.scale = torch.stack([branch(x).norm(dim=1).mean() for branch in self.branches])
 
 
 class ResidualFeatures(nn.Module):

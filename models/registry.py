@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from models.critics import Cnn28Critic, MlpCritic
-from models.features import LeNetFeatures, ResidualFeatures
+from models.features import BranchedFeatures, LeNetFeatures, ResidualFeatures
 from models.generators.cnn28 import Cnn28Generator
 from models.generators.mlp import MlpGenerator
 from models.importance import ImportanceNetwork
@@ -18,6 +18,7 @@ ARCHITECTURES: dict[str, type[nn.Module]] = {
     "cnn28-critic": Cnn28Critic,
     "mlp-critic": MlpCritic,
     "importance-mlp": ImportanceNetwork,
+    "branched-features": BranchedFeatures,
     "lenet-features": LeNetFeatures,
     "residual-features": ResidualFeatures,
 }

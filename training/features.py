@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from models.features import BranchedFeatures, LeNetFeatures, ResidualFeatures
 from models.registry import build
 from training.data.dataset import DataError, Dataset, as_network_input
 from training.randomness import step_generator
@@ -13,6 +14,7 @@ LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 1e-2
 BATCH = 128
 EVAL_BATCH = 500
+SCALE_ROWS = 5_000
 
 
 def train_classifier(architecture: str, data: Dataset, epochs: int, seed: int, device: torch.device) -> nn.Module:
@@ -32,12 +34,13 @@ def train_classifier(architecture: str, data: Dataset, epochs: int, seed: int, d
     network.train()
     for step in range(steps):
         index = torch.randint(len(data), (BATCH,), generator=step_generator(seed, step))
-        logits = _logits(network, data.batch(index).to(device))
-        loss = nn.functional.cross_entropy(logits, data.labels[index].to(device))
+        loss = _loss(network, data.batch(index).to(device), data.labels[index].to(device))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
+    if isinstance(network, BranchedFeatures):
+        network.eval().set_scale(data.batch(torch.arange(min(len(data), SCALE_ROWS))).to(device))
     return network.eval().requires_grad_(False)
 
 
@@ -64,5 +67,11 @@ def accuracy(network: nn.Module, data: Dataset, device: torch.device) -> float:
 
 
 def _logits(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    scores: torch.Tensor = network.get_submodule("head")(network(x))
-    return scores
+    assert isinstance(network, (BranchedFeatures, LeNetFeatures, ResidualFeatures))
+    return network.logits(x)
+
+
+def _loss(network: nn.Module, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy; branches are trained each for itself, side by side."""
+    scores = network.all_logits(x) if isinstance(network, BranchedFeatures) else _logits(network, x)[None]
+    return nn.functional.cross_entropy(scores.flatten(0, 1), labels.repeat(len(scores)))

@@ -34,7 +34,7 @@ NO_HASH = "0" * 64  # save_bundle puts the hash of the weights as written in its
 LICENCE = "Apache-2.0"
 CALIBRATION_SEED = 2_000_001
 FEATURE_SPACES: dict[NetworkRole, tuple[str, int, int]] = {
-    "features": ("lenet-features", 1, 4),
+    "features": ("branched-features", 1, 4),
     "features_independent": ("residual-features", 2, 5),
 }
 """Role -> architecture, seed, epochs. Training reads the first only; reports quote the second."""

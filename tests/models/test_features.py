@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.features import LeNetFeatures, ResidualFeatures
+from models.features import BranchedFeatures, LeNetFeatures, ResidualFeatures
 
 
 @pytest.mark.parametrize("extractor", [LeNetFeatures(), ResidualFeatures()])
@@ -16,3 +16,15 @@ def test_features_and_class_scores_have_their_shapes(extractor: LeNetFeatures | 
     assert features.shape == (3, extractor.feature_dim)
     torch.testing.assert_close(extractor.logits(images), extractor.head(features))
     assert extractor.logits(images).shape == (3, 10)
+
+
+@torch.no_grad()
+def test_branches_stand_side_by_side_in_one_unit() -> None:
+    extractor = BranchedFeatures().eval()
+    images = torch.rand(64, 1, 28, 28) * 2 - 1
+    extractor.set_scale(images)
+    branches = extractor(images).split([128, 96, 64], dim=1)
+    for branch in branches:
+        assert float(branch.norm(dim=1).mean()) == pytest.approx(1.0, rel=1e-4)
+    assert extractor.all_logits(images).shape == (3, 64, 10)
+    torch.testing.assert_close(extractor.logits(images), extractor.all_logits(images).mean(0))

@@ -51,13 +51,19 @@ def rows_of(space: Space, samples: torch.Tensor, device: torch.device) -> Rows:
 
 
 def measure(real: Rows, fake: Rows) -> dict[str, float]:
-    """All metrics of ``fake`` against ``real``, n rows each; energy distance and KID are unbiased, may be negative."""
-    x, y = real.features, fake.features
+    """All metrics of ``fake`` against the n rows of ``real``; energy distance and KID are unbiased, may be negative.
+
+    FID, energy distance and KID use every generated row; what counts neighbours, matches rows or compares class
+    shares uses the first n, as its published form does.
+    """
+    x, every = real.features, fake.features
+    fake = fake[: len(x)]
+    y = fake.features
     neighbours, ties = precision_recall(x, y), density_coverage(x, y)
     values = {
-        "fid": fid(x, y),
-        "energy_distance": energy_distance(x, y),
-        "kid": kid(x, y),
+        "fid": fid(x, every),
+        "energy_distance": energy_distance(x, every),
+        "kid": kid(x, every),
         "emd": emd(x, y),
         "emd_squared": emd(x, y, power=2),
         "precision": neighbours.precision,

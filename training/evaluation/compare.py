@@ -39,18 +39,19 @@ class Table:
         return rows
 
 
-def compare(real: Rows, floor: Rows, generated: Mapping[str, Rows], blocks: int = BLOCKS) -> Table:
+def compare(real: Rows, floor: Rows, generated: Mapping[str, Rows], blocks: int = BLOCKS, multiple: int = 1) -> Table:
     """Measure each method on ``blocks`` disjoint blocks of ``real``; "floor" is other real data in the fakes' place.
 
-    All row sets are cut to the largest equal blocks they allow, in order.
+    All row sets are cut to the largest equal blocks they allow, in order, ``multiple`` generated rows to a real one.
     """
     candidates = {"floor": floor, **generated}
-    size = min(len(real.features), *(len(rows.features) for rows in candidates.values())) // blocks
+    size = min(len(real.features), *(len(rows.features) // multiple for rows in candidates.values())) // blocks
     values: dict[str, dict[str, list[float]]] = {method: {} for method in candidates}
     for block in range(blocks):
         cut = slice(block * size, (block + 1) * size)
+        wide = slice(cut.start * multiple, cut.stop * multiple)
         for method, rows in candidates.items():
-            for metric, value in measure(real[cut], rows[cut]).items():
+            for metric, value in measure(real[cut], rows[wide]).items():
                 values[method].setdefault(metric, []).append(value)
     return Table(values, size)
 
@@ -76,17 +77,20 @@ class Criterion:
         }
 
 
-MINIMUM_EFFECTS = (Criterion("fid", 0.05), Criterion("energy_distance", 0.10))
+MINIMUM_EFFECTS = (Criterion("fid", 0.05), Criterion("energy_distance", 0.10), Criterion("kid", 0.10))
+"""FID, and one of the two unbiased distances."""
 MAX_RECALL_LOSS = 0.03
 
 
 def verdict(table: Table, method: str, base: str = "prior") -> dict[str, Any]:
     """Whether ``method`` may be called better than ``base`` in this space, criterion by criterion.
 
-    The ends of the 97% intervals decide: improvements beyond their minimum effect, recall down by no more than the
-    limit, EMD not below the real-real floor (that would be shrinking towards average samples, not quality).
+    The ends of the 97% intervals decide: FID and an unbiased distance better by more than their minimum effect,
+    recall down by no more than the limit, EMD not below the real-real floor (that would be shrinking towards
+    average samples, not quality).
     """
     improvements = [criterion.judge(table, method, base) for criterion in MINIMUM_EFFECTS]
+    fid, *unbiased = (bool(item["passed"]) for item in improvements)
     recall = table.paired(method, base)["recall"]
     above_floor = table.paired(method, "floor")["emd"]
     checks = {
@@ -99,7 +103,7 @@ def verdict(table: Table, method: str, base: str = "prior") -> dict[str, Any]:
         "max_recall_loss": MAX_RECALL_LOSS,
         "emd_above_floor": above_floor,
         **checks,
-        "passed": all(item["passed"] for item in improvements) and all(checks.values()),
+        "passed": fid and any(unbiased) and all(checks.values()),
     }
 
 

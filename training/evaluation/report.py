@@ -24,6 +24,7 @@ from training.evaluation.compare import BLOCKS, Table, compare, verdict
 from training.metrics.intervals import CONFIDENCE
 
 PROPOSAL_BLOCK = 4_096
+GENERATED_PER_REAL = 4
 DECODE_BLOCK = 500
 FLOOR_SEED, SHUFFLE_SEED = 5, 6
 REPORT_FILE = "report.json"
@@ -51,24 +52,28 @@ def evaluate(
 ) -> dict[str, Any]:
     """The report of ``bundle`` (on ``device``); ``others`` are weights of further objectives for the same generator.
 
-    Real rows: the whole test split. Generated rows: as many, for each method. The floor is training data in the
-    generator's place. Raises BundleError when the bundle has no weights.
+    Real rows: the whole test split. Generated rows: up to four times as many, the same number for each method, so
+    that the intervals are not mostly the generator's own sampling noise. The floor is training data in its place.
+    Raises BundleError when the bundle has no weights.
     """
     if bundle.importance is None or bundle.manifest.importance is None:
         raise BundleError(f"{bundle.name} has no importance network: run winnow train weights first.")
     n = len(test)
     # Files may come sorted by class; blocks are cut in order.
     test = test.subset(torch.randperm(n, generator=torch.Generator().manual_seed(SHUFFLE_SEED)))
+    multiple = max(1, min(GENERATED_PER_REAL, (len(train) - 1) // n))
     contenders = {"latentrs": bundle.importance, **{f"latentrs:{name}": w for name, w in (others or {}).items()}}
-    drawn = {"prior": sample_prior(bundle.prior, None, n, BlockStream(seed, PROPOSAL_BLOCK, device))}
+    drawn = {"prior": sample_prior(bundle.prior, None, multiple * n, BlockStream(seed, PROPOSAL_BLOCK, device))}
     for name, network in contenders.items():
-        drawn[name] = sample_latentrs(bundle.prior, network.to(device), n, BlockStream(seed, PROPOSAL_BLOCK, device))
+        stream = BlockStream(seed, PROPOSAL_BLOCK, device)
+        drawn[name] = sample_latentrs(bundle.prior, network.to(device), multiple * n, stream)
     samples = {name: decode(bundle, draw.latents) for name, draw in drawn.items()}
-    floor, _ = fixed_split(train, min(n, len(train) - 1), FLOOR_SEED)
+    floor, _ = fixed_split(train, min(multiple * n, len(train) - 1), FLOOR_SEED)
     sections = []
     for space in spaces_of(bundle):
         generated = {name: rows_of(space, rows, device) for name, rows in samples.items()}
-        table = compare(rows_of(space, test.samples, device), rows_of(space, floor.samples, device), generated)
+        real, other = (rows_of(space, data.samples, device) for data in (test, floor))
+        table = compare(real, other, generated, multiple=multiple)
         sections.append(_section(space, table, list(contenders)))
         block_rows = table.block_rows
     return {
@@ -82,6 +87,7 @@ def evaluate(
             "seed": seed,
             "blocks": BLOCKS,
             "block_rows": block_rows,
+            "generated_rows_per_block": multiple * block_rows,
             "confidence": CONFIDENCE,
             "interval": "Student, over disjoint blocks of data and samples; paired differences block by block",
             "training_seeds": 1,

@@ -36,17 +36,33 @@ def test_worse_samples_are_not_called_better() -> None:
 
 def by_hand(recall: float, emd: float) -> Table:
     """latentRS halves FID and energy distance; recall and EMD are the caller's."""
-    values = {
-        "floor": {"fid": [1.0] * 3, "energy_distance": [0.0] * 3, "recall": [0.9] * 3, "emd": [5.0] * 3},
-        "prior": {"fid": [10.0, 10.1, 9.9], "energy_distance": [1.0, 1.1, 0.9], "recall": [0.8] * 3, "emd": [7.0] * 3},
-        "latentrs": {
-            "fid": [5.0, 5.1, 4.9],
-            "energy_distance": [0.5, 0.6, 0.4],
-            "recall": [recall] * 3,
-            "emd": [emd] * 3,
-        },
+    names = ("fid", "energy_distance", "kid", "recall", "emd")
+    rows = {
+        "floor": ([1.0] * 3, [0.0] * 3, [0.0] * 3, [0.9] * 3, [5.0] * 3),
+        "prior": ([10.0, 10.1, 9.9], [1.0, 1.1, 0.9], [1.0] * 3, [0.8] * 3, [7.0] * 3),
+        "latentrs": ([5.0, 5.1, 4.9], [0.5, 0.6, 0.4], [0.5] * 3, [recall] * 3, [emd] * 3),
     }
+    values = {method: dict(zip(names, numbers, strict=True)) for method, numbers in rows.items()}
     return Table(values, 100)
+
+
+def test_fid_alone_is_not_enough_one_of_the_unbiased_distances_must_fall_too() -> None:
+    table = by_hand(recall=0.8, emd=6.0)
+    for metric in ("energy_distance", "kid"):
+        assert verdict(table, "latentrs")["passed"]
+        table.values["latentrs"][metric] = list(table.values["prior"][metric])
+    assert not verdict(table, "latentrs")["passed"]
+
+
+def test_more_generated_rows_narrow_the_interval_of_the_difference() -> None:
+    def width(multiple: int) -> float:
+        rng = torch.Generator().manual_seed(8)
+        rows = [Rows(torch.randn(ROWS * m, DIM, generator=rng), None) for m in (1, 8, 8, 8)]
+        table = compare(rows[0], rows[1], {"prior": rows[2], "latentrs": rows[3]}, blocks=5, multiple=multiple)
+        assert table.block_rows == ROWS // 5
+        return table.paired("latentrs", "prior")["energy_distance"]["half_width"]
+
+    assert width(8) < width(1) / 1.5
 
 
 def test_recall_may_fall_by_three_points_and_no_more() -> None:

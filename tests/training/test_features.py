@@ -1,0 +1,46 @@
+"""Classifiers learn their classes, each branch for itself."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from models.features import BranchedFeatures
+from training.data.dataset import DataError, Dataset
+from training.features import accuracy, features_of, train_classifier
+
+CPU = torch.device("cpu")
+
+
+def corners(n: int) -> Dataset:
+    """Noise with a bright patch in one of four corners: the corner is the class."""
+    rng = torch.Generator().manual_seed(0)
+    labels = torch.randint(4, (n,), generator=rng)
+    images = torch.randint(0, 120, (n, 1, 28, 28), generator=rng, dtype=torch.uint8)
+    for image, label in zip(images, labels.tolist(), strict=True):
+        row, column = divmod(label, 2)
+        image[0, row * 14 + 4 : row * 14 + 10, column * 14 + 4 : column * 14 + 10] = 255
+    return Dataset("corners", images, labels)
+
+
+@pytest.mark.parametrize("architecture", ["lenet-features", "residual-features", "branched-features"])
+def test_a_classifier_learns_its_classes(architecture: str) -> None:
+    data = corners(1_280)
+    network = train_classifier(architecture, data, epochs=3, seed=0, device=CPU)
+    assert accuracy(network, data, CPU) > 0.95
+    assert not network.training
+
+
+def test_every_branch_is_a_classifier_of_its_own_and_the_branches_have_one_unit() -> None:
+    data = corners(1_280)
+    network = train_classifier("branched-features", data, epochs=3, seed=0, device=CPU)
+    assert isinstance(network, BranchedFeatures)
+    correct = network.all_logits(data.batch(torch.arange(len(data)))).argmax(2) == data.labels
+    assert float(correct.float().mean(1).min()) > 0.9
+    norms = [part.norm(dim=1).mean() for part in features_of(network, data.samples, CPU).split([128, 96, 64], dim=1)]
+    torch.testing.assert_close(torch.stack(norms), torch.ones(3), rtol=0.01, atol=0)
+
+
+def test_unlabelled_data_is_refused() -> None:
+    with pytest.raises(DataError, match="needs labels"):
+        train_classifier("lenet-features", Dataset("plain", corners(200).samples), 1, 0, CPU)
