@@ -43,8 +43,9 @@ class Recipe:
     hidden: tuple[int, ...] = (400, 400, 400, 400)
 
 
+COMPARED = ("energy", "energy-laplace", "transport", "transport-raw", "adversarial", "paper")
 RECIPES = {
-    "fashion-mnist": Recipe("fashion-mnist", True, tuple(WEIGHTS_PRESETS)),
+    "fashion-mnist": Recipe("fashion-mnist", True, COMPARED),
     "gaussians-25": Recipe("gaussians-25", False, ("energy", "transport", "adversarial"), hidden=(64, 64, 64)),
 }
 
