@@ -27,7 +27,9 @@ def test_every_name_builds_a_network() -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ArchitectureError, match=r"unknown architecture 'resnet'; known: cnn28-critic, cnn28-generator"):
+    with pytest.raises(
+        ArchitectureError, match=r"unknown architecture 'resnet'; known: branched-features, cnn28-critic"
+    ):
         build("resnet", {})
 
 

@@ -31,7 +31,8 @@ def write_points(root: Path, name: str) -> None:
 
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current directory, with bundles/points and bundles/other."""
+    """The current directory, with bundles/points and bundles/other; whoever serves takes any free port."""
+    monkeypatch.setenv("WINNOW_HTTP__BIND", "127.0.0.1:0")
     for name in ("points", "other"):
         write_points(tmp_path / "bundles", name)
     monkeypatch.chdir(tmp_path)
