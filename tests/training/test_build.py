@@ -14,6 +14,7 @@ from models.bundle import load_bundle
 from training.build import Recipe, build, is_current
 from training.checkpoint import CheckpointError
 from training.presets import GAN_PRESETS, WEIGHTS_PRESETS
+from training.weights.config import WeightsConfig
 
 CPU = torch.device("cpu")
 RECIPE = Recipe("tiny", features=False, objectives=("tiny-energy", "tiny-raw"), hidden=(8,))
@@ -30,7 +31,7 @@ def presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(WEIGHTS_PRESETS, name, preset)
 
 
-def settings_of(objective: str) -> object:
+def settings_of(objective: str) -> WeightsConfig:
     return replace(WEIGHTS_PRESETS[objective], hidden=RECIPE.hidden)
 
 
@@ -60,9 +61,9 @@ def test_weights_of_other_settings_or_another_generator_are_neither_reused_nor_r
     runs = tmp_path / "runs"
     build("tiny", RECIPE, runs, tmp_path / "bundles", CPU)
     folder, base = runs / "tiny" / "tiny-energy", runs / "tiny" / "base"
-    assert is_current(folder, settings_of("tiny-energy"), base)  # type: ignore[arg-type]
-    assert not is_current(folder, replace(settings_of("tiny-energy"), cap=2.0), base)  # type: ignore[type-var, arg-type]
+    assert is_current(folder, settings_of("tiny-energy"), base)
+    assert not is_current(folder, replace(settings_of("tiny-energy"), cap=2.0), base)
     GAN_PRESETS["tiny"] = replace(GAN_PRESETS["tiny"], steps=8)
     with pytest.raises(CheckpointError, match="other settings, networks or data"):
         build("tiny", RECIPE, runs, tmp_path / "bundles", CPU)
-    assert not is_current(folder, settings_of("tiny-energy"), base)  # type: ignore[arg-type]
+    assert not is_current(folder, settings_of("tiny-energy"), base)

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from training.evaluation.blocks import HIGHER_IS_BETTER, Rows, measure
 from training.metrics.intervals import Interval, paired_difference, student_interval
 
@@ -109,9 +107,3 @@ def verdict(table: Table, method: str, base: str = "prior") -> dict[str, Any]:
 
 def _as_dict(interval: Interval) -> dict[str, float]:
     return {"mean": interval.mean, "half_width": interval.half_width}
-
-
-def concatenate(parts: list[Rows]) -> Rows:
-    """Rows one after another."""
-    known = [part.classes for part in parts if part.classes is not None]
-    return Rows(torch.cat([part.features for part in parts]), torch.cat(known) if known else None)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from models.priors import Prior
-from training.data.dataset import Dataset
+from training.data.synthetic import standard_normal
 from training.presets import WEIGHTS_PRESETS
 from training.weights.config import EnergyConfig, TransportConfig, WeightsConfig
 from training.weights.problem import Problem
@@ -37,13 +37,13 @@ def is_junk(z: torch.Tensor) -> torch.Tensor:
 
 def junk_problem(dim: int, scale: float, shift: float) -> Problem:
     """Data N(0, I_dim); 40% of the generated points are scaled by ``scale`` and moved by ``shift``."""
-    data = Dataset("normal", torch.randn(DATA_ROWS, dim, generator=torch.Generator().manual_seed(1)))
+    data = standard_normal(dim, DATA_ROWS, seed=1)
     return Problem(Prior("normal", dim + 1), JunkGenerator(scale, shift).eval(), None, data, CPU)
 
 
 def perfect_problem(dim: int) -> Problem:
     """Data N(0, I_dim) and the identity as generator: nothing to gain."""
-    data = Dataset("normal", torch.randn(DATA_ROWS, dim, generator=torch.Generator().manual_seed(1)))
+    data = standard_normal(dim, DATA_ROWS, seed=1)
     return Problem(Prior("normal", dim), nn.Identity().eval(), None, data, CPU)
 
 
