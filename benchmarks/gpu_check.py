@@ -2,8 +2,8 @@
 
     make gpu-check                    (or: python -m benchmarks.gpu_check --device cpu --scale 0.02)
 
-Every phase has a budget of seconds, so a slow device does less work, never more time. The numbers say that the code
-runs there and how fast; they are no quality claim, the networks are trained for two minutes.
+GAN and throughput have budgets of seconds; the weights have a number of steps, which --scale cuts. The numbers say
+that the code runs there and how fast; they are no quality claim, the networks are trained for two minutes.
 """
 
 from __future__ import annotations
