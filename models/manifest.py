@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.importance import Head
+from models.pilot import Pilot
 from models.priors import PriorKind
 
 SCHEMA_VERSION = 1
@@ -75,4 +76,5 @@ class Manifest(_Strict):
     networks: dict[NetworkRole, NetworkSpec]
     importance: ImportanceSpec | None = None
     calibration: Calibration | None = None
+    pilot: Pilot = Pilot()
     defaults: dict[str, dict[str, float | int | str]] = {}

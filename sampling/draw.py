@@ -1,4 +1,4 @@
-"""What every sampling method returns: latents, weights, what it cost."""
+"""What sampling returns: latents, weights, what it cost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ import torch
 
 @dataclass(frozen=True)
 class Cost:
-    """Rows that went through each network, and what the rejection did. Costs add up."""
+    """Rows that went through each network, and what the rejection did. Costs add up.
+
+    ``proposals``: latents that were considered, ``accepted``: those that came out. A row of a backward pass (or of a
+    Jacobian-vector product) counts in its network's rows like a forward one, and in ``gradient_steps`` besides.
+    """
 
     proposals: int = 0
     accepted: int = 0

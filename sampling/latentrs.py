@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
+from models.bundle import Bundle
 from models.importance import ImportanceNetwork
 from models.priors import Prior
-from sampling.block import Block
-from sampling.draw import Cost, Draw, RejectionStalled
+from sampling.block import Block, passing
+from sampling.draw import Cost, Draw
+from sampling.method import Method
+from sampling.parameters import Parameters
+from sampling.sampler import BlockSizes, Sampler, draw
 from sampling.streams import BlockStream
-
-MAX_PROPOSALS_PER_SAMPLE = 1_000
-MIN_PROPOSAL_CAP = 100_000
 
 
 def accept(weights: torch.Tensor, cap: float, uniform: torch.Tensor) -> torch.Tensor:
@@ -29,31 +32,23 @@ def propose_latentrs(prior: Prior, importance: ImportanceNetwork, stream: BlockS
     rng = stream.next()
     latents = prior.draw(stream.block, rng).to(stream.device)
     weights = importance(latents)
-    return Block(latents, weights, accept(weights, importance.cap, stream.uniform(rng)))
+    passed = accept(weights, importance.cap, stream.uniform(rng))
+    return passing(latents, weights, passed, Cost(proposals=stream.block, importance_rows=stream.block))
 
 
-@torch.no_grad()
 def sample_latentrs(
     prior: Prior, importance: ImportanceNetwork, n: int, stream: BlockStream, max_proposals: int | None = None
 ) -> Draw:
-    """The first ``n`` accepted latents of ``stream``, in order. Raises RejectionStalled past ``max_proposals``.
+    """The first ``n`` accepted latents of ``stream``. Raises RejectionStalled past ``max_proposals``."""
+    return draw("latentrs", partial(propose_latentrs, prior, importance), n, stream, max_proposals)
 
-    Every proposal of an evaluated block counts, accepted surplus included: over many draws the ratio of the two
-    totals tends to the acceptance rate.
-    """
-    budget = max(MAX_PROPOSALS_PER_SAMPLE * n, MIN_PROPOSAL_CAP) if max_proposals is None else max_proposals
-    latents, weights = [torch.empty(0, prior.dim, device=stream.device)], [torch.empty(0, device=stream.device)]
-    cost = Cost()
-    while cost.accepted < n:
-        if cost.proposals >= budget:
-            raise RejectionStalled(
-                f"latentrs accepted {cost.accepted} of {cost.proposals} proposals and {n} were asked for; "
-                "use method=prior, or a bundle with other weights"
-            )
-        block = propose_latentrs(prior, importance, stream)
-        assert block.weights is not None
-        passed = block.passed.nonzero().squeeze(1)
-        latents.append(block.latents[passed])
-        weights.append(block.weights[passed])
-        cost += Cost(proposals=stream.block, accepted=len(passed), importance_rows=stream.block)
-    return Draw(torch.cat(latents)[:n], torch.cat(weights)[:n], cost)
+
+def _bind(bundle: Bundle, parameters: Parameters, sizes: BlockSizes) -> Sampler:
+    assert bundle.importance is not None
+    calibration = bundle.manifest.calibration
+    expected = None if calibration is None else calibration.acceptance_rate
+    propose = partial(propose_latentrs, bundle.prior, bundle.importance)
+    return Sampler("latentrs", propose, sizes.latents, parameters, expected)
+
+
+METHOD = Method("latentrs", "rejection by importance weight, before anything is decoded", _bind, needs=("importance",))

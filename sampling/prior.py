@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
+from models.bundle import Bundle
 from models.importance import ImportanceNetwork
 from models.priors import Prior
 from sampling.block import Block
 from sampling.draw import Cost, Draw
+from sampling.method import Method
+from sampling.parameters import Parameters
+from sampling.sampler import BlockSizes, Sampler, draw
 from sampling.streams import BlockStream
 
 
 @torch.no_grad()
 def propose_prior(prior: Prior, importance: ImportanceNetwork | None, stream: BlockStream) -> Block:
-    """The next block of ``stream``; everything passes."""
-    latents = prior.draw(stream.block, stream.next()).to(stream.device)
-    weights = None if importance is None else importance(latents)
-    return Block(latents, weights, torch.ones(stream.block, dtype=torch.bool, device=latents.device))
-
-
-@torch.no_grad()
-def sample_prior(prior: Prior, importance: ImportanceNetwork | None, n: int, stream: BlockStream) -> Draw:
-    """``n`` latents; their weights too where the bundle has a w, so that they can be compared."""
-    blocks = [propose_prior(prior, importance, stream) for _ in range(-(-n // stream.block))]
-    latents = torch.cat([block.latents for block in blocks])[:n]
-    cost = Cost(proposals=n, accepted=n, importance_rows=0 if importance is None else len(blocks) * stream.block)
+    """The next block of ``stream``; everything passes. Weights too where there is a w, so that they can be compared."""
+    rows = stream.block
+    latents = prior.draw(rows, stream.next()).to(stream.device)
     if importance is None:
-        return Draw(latents, None, cost)
-    return Draw(latents, torch.cat([block.weights for block in blocks if block.weights is not None])[:n], cost)
+        return Block(latents, None, Cost(proposals=rows, accepted=rows))
+    weights = importance(latents)
+    return Block(latents, weights, Cost(rows, rows, importance_rows=rows), proposed_weights=weights)
+
+
+def sample_prior(prior: Prior, importance: ImportanceNetwork | None, n: int, stream: BlockStream) -> Draw:
+    """``n`` latents of the prior."""
+    return draw("prior", partial(propose_prior, prior, importance), n, stream)
+
+
+def _bind(bundle: Bundle, parameters: Parameters, sizes: BlockSizes) -> Sampler:
+    propose = partial(propose_prior, bundle.prior, bundle.importance)
+    return Sampler("prior", propose, sizes.latents, parameters, expected_acceptance=1.0)
+
+
+METHOD = Method("prior", "straight from the prior, nothing rejected", _bind)

@@ -15,19 +15,16 @@ class Accounts:
         self._weights: dict[str, tuple[float, int]] = {}
 
     def evaluated(self, supply: Supply, block: Evaluated, seconds: float) -> None:
-        metrics, bundle = self._metrics, supply.bundle
+        metrics, bundle, sampler = self._metrics, supply.bundle, supply.sampler
         metrics.stage_seconds.labels("propose").observe(seconds)
-        metrics.proposals.labels(bundle.name, supply.method).inc(block.proposals)
-        metrics.accepted.labels(bundle.name, supply.method).inc(block.accepted)
-        calibration = bundle.manifest.calibration
-        if supply.method == "prior":
-            metrics.expected_accepted.labels(bundle.name, supply.method).inc(block.proposals)
-        elif calibration is not None:
-            expected = block.proposals * calibration.acceptance_rate
-            metrics.expected_accepted.labels(bundle.name, supply.method).inc(expected)
+        metrics.proposals.labels(bundle.name, sampler.method).inc(block.cost.proposals)
+        metrics.accepted.labels(bundle.name, sampler.method).inc(block.cost.accepted)
+        if sampler.expected_acceptance is not None:
+            expected = block.cost.proposals * sampler.expected_acceptance
+            metrics.expected_accepted.labels(bundle.name, sampler.method).inc(expected)
         if block.weight_sum is not None:
             total, count = self._weights.get(bundle.name, (0.0, 0))
-            total, count = total + block.weight_sum, count + block.proposals
+            total, count = total + block.weight_sum, count + block.cost.proposals
             self._weights[bundle.name] = (total, count)
             metrics.mean_weight.labels(bundle.name).set(total / count)
             metrics.weight_bound_exceeded.labels(bundle.name).inc(block.above_cap)

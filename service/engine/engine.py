@@ -10,6 +10,7 @@ from time import perf_counter
 
 import torch
 
+from sampling.methods import METHODS
 from sampling.streams import MAX_SEED
 from service.engine.accounts import Accounts
 from service.engine.catalog import Catalog, Model, load_catalog
@@ -17,7 +18,7 @@ from service.engine.errors import GenerationFailed
 from service.engine.fingerprint import environment, fingerprint, probe_bits
 from service.engine.jobs import Job, SampleRequest, Samples
 from service.engine.loop import DeviceLoop
-from service.engine.methods import BUILT, resolve_method
+from service.engine.methods import resolve_method
 from service.engine.options import EngineOptions
 from service.engine.queue import JobQueue
 from service.engine.threads import usable_threads
@@ -120,7 +121,7 @@ class Engine:
         torch.set_num_threads(threads)
         catalog = load_catalog(self._bundles, self._default_model)
         self.environment.update(environment(self.options, threads))
-        self.metrics.prepare([bundle.name for bundle in catalog.loaded()], BUILT)
+        self.metrics.prepare([bundle.name for bundle in catalog.loaded()], tuple(METHODS))
         for bundle in catalog.loaded():
             version, digest = bundle.manifest.version, bundle.digest[:12]
             self.metrics.model_info.labels(bundle.name, version, digest).set(1)

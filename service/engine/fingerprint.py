@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from models.bundle import Bundle
+from sampling.methods import bind
 from service.engine.decoding import decode
 from service.engine.methods import available_methods
 from service.engine.options import EngineOptions
@@ -46,7 +47,7 @@ def probe_bits(bundle: Bundle, options: EngineOptions) -> str:
     """
     digest = hashlib.sha256()
     for method in available_methods(bundle):
-        supply = Supply(bundle, method, PROBE_SEED, options.proposal_block)
+        supply = Supply(bundle, bind(bundle, method, sizes=options.blocks), PROBE_SEED)
         supply.propose()
         if not supply.ready:
             continue

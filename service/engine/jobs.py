@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from sampling.draw import Cost
 from service.engine.catalog import Model
 from service.engine.supply import Supply, Take
 
@@ -93,8 +94,8 @@ class Job:
         """What the caller gets, once nothing is missing."""
         assert self.latents is not None
         seeded = self.supply is not None
-        proposals = self.supply.proposals if self.supply is not None else max(round(self.proposals), self.request.n)
-        accepted = self.supply.accepted if self.supply is not None else self.request.n
+        shared = Cost(max(round(self.proposals), self.request.n), self.request.n)
+        cost = shared if self.supply is None else self.supply.cost
         return Samples(
             model=self.model.name,
             method=self.method,
@@ -102,8 +103,8 @@ class Job:
             latents=self.latents,
             weights=self.weights,
             rows=self.rows,
-            proposals=proposals,
-            acceptance_rate=accepted / proposals,
+            proposals=cost.proposals,
+            acceptance_rate=cost.acceptance_rate,
             fingerprint=fingerprint,
             stages=self.stages,
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sampling.sampler import BlockSizes
+
 
 @dataclass(frozen=True)
 class EngineOptions:
@@ -20,3 +22,7 @@ class EngineOptions:
     queue_rows: int = 400_000
     queue_requests: int = 1_024
     threads: int | None = None
+
+    @property
+    def blocks(self) -> BlockSizes:
+        return BlockSizes(self.proposal_block, self.batch_rows)

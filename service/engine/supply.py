@@ -9,27 +9,27 @@ import torch
 
 from models.bundle import Bundle
 from sampling.block import Block
-from sampling.draw import RejectionStalled
-from sampling.latentrs import MAX_PROPOSALS_PER_SAMPLE, MIN_PROPOSAL_CAP, propose_latentrs
-from sampling.prior import propose_prior
+from sampling.draw import Cost, RejectionStalled
+from sampling.sampler import MAX_PROPOSALS_PER_SAMPLE, MIN_PROPOSAL_CAP, WAY_OUT, Sampler, stalled
 from sampling.streams import BlockStream
 
 
 @dataclass(frozen=True)
 class Take:
-    """Latents [k, d], weights [k] or None, and the share of evaluated proposals that they cost."""
+    """Latents [k, d], weights [k] or None, the share of evaluated proposals that they cost, and the generator's
+    output [k, ...] where the method had to decode."""
 
     latents: torch.Tensor
     weights: torch.Tensor | None
     proposals: float
+    samples: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What one evaluated block says about w: counts, the sum of w, rows above the cap."""
+    """What one evaluated block cost, and what it says about w: the sum of w over proposals, rows above the cap."""
 
-    proposals: int
-    accepted: int
+    cost: Cost
     weight_sum: float | None
     above_cap: int
 
@@ -45,40 +45,33 @@ class SupplyStalled(RejectionStalled):
 class Supply:
     """Blocks of a stream are evaluated one at a time; what passes waits here until it is taken."""
 
-    def __init__(self, bundle: Bundle, method: str, seed: int | None, block: int) -> None:
-        self.bundle, self.method = bundle, method
-        self.ready = self.proposals = self.accepted = 0
-        self._stream = BlockStream(seed, block)
+    def __init__(self, bundle: Bundle, sampler: Sampler, seed: int | None) -> None:
+        self.bundle, self.sampler = bundle, sampler
+        self.ready, self.cost = 0, Cost()
+        self._stream = BlockStream(seed, sampler.block)
         self._waiting: deque[Take] = deque()
-        self._window_proposals = self._window_accepted = 0
+        self._window = Cost()
 
     def propose(self) -> Evaluated:
         """Evaluate the next block; what passes is ready to be taken."""
-        block = self._evaluate()
-        if block.weights is not None and not bool(torch.isfinite(block.weights).all()):
+        block = self.sampler.propose(self._stream)
+        if block.proposed_weights is not None and not bool(torch.isfinite(block.proposed_weights).all()):
             raise FloatingPointError("the importance network gave NaN or infinite weights")
-        passed = block.passed.nonzero().squeeze(1)
-        accepted = len(passed)
-        if accepted:
-            weights = None if block.weights is None else block.weights[passed]
-            self._waiting.append(Take(block.latents[passed], weights, float(self._stream.block)))
-        self.ready += accepted
-        self.proposals += self._stream.block
-        self.accepted += accepted
-        return self._statistics(block, accepted)
+        if block.cost.accepted:
+            self._waiting.append(Take(block.latents, block.weights, float(block.cost.proposals), block.samples))
+        self.ready += block.cost.accepted
+        self.cost += block.cost
+        self._window += block.cost
+        return self._statistics(block)
 
     def check_stalled(self) -> None:
         """One rule for every request: under one in a thousand over a full window raises SupplyStalled."""
-        if self._window_proposals < MIN_PROPOSAL_CAP:
+        if self._window.proposals < MIN_PROPOSAL_CAP:
             return
-        proposals, accepted = self._window_proposals, self._window_accepted
-        self._window_proposals = self._window_accepted = 0
-        if accepted * MAX_PROPOSALS_PER_SAMPLE < proposals:
-            raise SupplyStalled(
-                f"{self.method} accepted {accepted} of {proposals} proposals with bundle {self.bundle.name}; "
-                "use method=prior, or a bundle with other weights.",
-                self.method,
-            )
+        window, self._window = self._window, Cost()
+        if window.accepted * MAX_PROPOSALS_PER_SAMPLE < window.proposals:
+            method = self.sampler.method
+            raise SupplyStalled(f"{stalled(method, window)} with bundle {self.bundle.name}; {WAY_OUT}.", method)
 
     def take(self, rows: int) -> Take:
         """The next ``rows`` latents; there must be that many ready."""
@@ -95,30 +88,26 @@ class Supply:
             rows -= len(first.latents)
         return _join(parts)
 
-    def _evaluate(self) -> Block:
-        prior, importance = self.bundle.prior, self.bundle.importance
-        if self.method == "prior":
-            return propose_prior(prior, importance, self._stream)
-        assert importance is not None
-        return propose_latentrs(prior, importance, self._stream)
-
-    def _statistics(self, block: Block, accepted: int) -> Evaluated:
-        self._window_proposals += self._stream.block
-        self._window_accepted += accepted
-        if block.weights is None or self.bundle.importance is None:
-            return Evaluated(self._stream.block, accepted, None, 0)
-        above = int((block.weights > self.bundle.importance.cap).sum())
-        return Evaluated(self._stream.block, accepted, float(block.weights.sum()), above)
+    def _statistics(self, block: Block) -> Evaluated:
+        if block.proposed_weights is None or self.bundle.importance is None:
+            return Evaluated(block.cost, None, 0)
+        above = int((block.proposed_weights > self.bundle.importance.cap).sum())
+        return Evaluated(block.cost, float(block.proposed_weights.sum()), above)
 
 
 def _split(take: Take, rows: int) -> tuple[Take, Take]:
     share = take.proposals * rows / len(take.latents)
-    head, tail = (None, None) if take.weights is None else (take.weights[:rows], take.weights[rows:])
-    return Take(take.latents[:rows], head, share), Take(take.latents[rows:], tail, take.proposals - share)
+    return _rows(take, slice(0, rows), share), _rows(take, slice(rows, None), take.proposals - share)
+
+
+def _rows(take: Take, rows: slice, proposals: float) -> Take:
+    weights, samples = (None if part is None else part[rows] for part in (take.weights, take.samples))
+    return Take(take.latents[rows], weights, proposals, samples)
 
 
 def _join(parts: list[Take]) -> Take:
     if len(parts) == 1:
         return parts[0]
     weights = None if parts[0].weights is None else torch.cat([p.weights for p in parts if p.weights is not None])
-    return Take(torch.cat([p.latents for p in parts]), weights, sum(p.proposals for p in parts))
+    samples = None if parts[0].samples is None else torch.cat([p.samples for p in parts if p.samples is not None])
+    return Take(torch.cat([p.latents for p in parts]), weights, sum(p.proposals for p in parts), samples)

@@ -8,6 +8,8 @@ from time import perf_counter
 import torch
 
 from models.bundle import Bundle
+from sampling.methods import bind
+from sampling.sampler import Sampler
 from service.engine.accounts import Accounts
 from service.engine.decoding import decode
 from service.engine.jobs import Job
@@ -53,7 +55,7 @@ def _seeded_turn(turn: Turn, job: Job) -> int:
     shape and the neighbours of row i are the same whatever n is, and n = 10 is a prefix of n = 64.
     """
     if job.supply is None:
-        job.supply = Supply(_bundle(job), job.method, job.request.seed, turn.options.proposal_block)
+        job.supply = Supply(_bundle(job), _sampler(turn, job), job.request.seed)
     batch = turn.options.batch_rows
     if job.supply.ready < batch:
         _propose(turn, job.supply, [job])
@@ -107,7 +109,7 @@ def _hand_out(turn: Turn, method: str, wanted: list[tuple[Job, int]]) -> list[tu
     first = wanted[0][0]
     key = (first.model.name, method)
     if key not in turn.supplies:
-        turn.supplies[key] = Supply(_bundle(first), method, None, turn.options.proposal_block)
+        turn.supplies[key] = Supply(_bundle(first), _sampler(turn, first), None)
     supply = turn.supplies[key]
     total = sum(share for _, share in wanted)
     if supply.ready < total:
@@ -133,3 +135,7 @@ def _charge(jobs: list[Job], stage: str, seconds: float) -> None:
 def _bundle(job: Job) -> Bundle:
     assert job.model.bundle is not None
     return job.model.bundle
+
+
+def _sampler(turn: Turn, job: Job) -> Sampler:
+    return bind(_bundle(job), job.method, sizes=turn.options.blocks)

@@ -8,9 +8,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
+from sampling.methods import METHODS
 from sampling.streams import MAX_SEED
 from service.engine.encoders.formats import FORMATS
-from service.engine.methods import METHODS
 from service.http.problems import FieldError, ProblemError
 
 
@@ -21,7 +21,10 @@ class SampleQuery(BaseModel):
 
     method: Annotated[
         str | None,
-        Field(description="How latents are chosen; latentrs where the model can.", json_schema_extra={"enum": METHODS}),
+        Field(
+            description="How latents are chosen; latentrs where the model can.",
+            json_schema_extra={"enum": list(METHODS)},
+        ),
     ] = None
     n: Annotated[int, Field(ge=1, description="How many samples.")] = 1
     model: Annotated[str | None, Field(description="A name from /models; the default model otherwise.")] = None

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import JSONResponse, Response
 
-from service.engine.methods import BUILT
+from sampling.methods import METHODS
 from service.http.state import Service, service_of
 
 router = APIRouter()
@@ -55,7 +55,7 @@ async def info(request: Request) -> dict[str, Any]:
         "name": "winnow",
         "version": winnow_version(),
         "default_model": engine.catalog.default,
-        "methods": BUILT,
+        "methods": list(METHODS),
         "environment": engine.environment,
         "fingerprints": engine.fingerprints,
         "limits": service.settings.limits.model_dump(),

@@ -13,7 +13,8 @@ from scipy.stats import chisquare, norm
 from models.importance import ImportanceNetwork
 from models.priors import Prior
 from sampling.draw import Draw, RejectionStalled
-from sampling.latentrs import MIN_PROPOSAL_CAP, accept, propose_latentrs, sample_latentrs
+from sampling.latentrs import accept, propose_latentrs, sample_latentrs
+from sampling.sampler import MIN_PROPOSAL_CAP
 from sampling.streams import BlockStream
 from tests.sampling.laws import KnownWeight, constant, known
 
@@ -124,7 +125,7 @@ def test_a_flat_weight_accepts_one_in_cap_of_each_block_as_a_binomial_would() ->
     blocks, block, cap = 400, 300, 3.0
     stream = BlockStream(1, block)
     counts = torch.tensor(
-        [float(propose_latentrs(NORMAL, constant(1.0, cap), stream).passed.sum()) for _ in range(blocks)]
+        [float(propose_latentrs(NORMAL, constant(1.0, cap), stream).cost.accepted) for _ in range(blocks)]
     )
     p = 1 / cap
     assert abs(float(counts.mean()) - block * p) < 4 * sqrt(block * p * (1 - p) / blocks)

@@ -15,7 +15,7 @@ PRIOR = Prior("normal", 2)
 def test_everything_is_accepted_and_nothing_evaluated_without_a_w() -> None:
     draw = sample_prior(PRIOR, None, 70, BlockStream(0, 32))
     assert draw.latents.shape == (70, 2) and draw.weights is None and draw.samples is None
-    assert (draw.cost.proposals, draw.cost.accepted, draw.cost.importance_rows) == (70, 70, 0)
+    assert (draw.cost.proposals, draw.cost.accepted, draw.cost.importance_rows) == (96, 96, 0)
     assert draw.cost.acceptance_rate == 1.0
 
 
@@ -42,5 +42,5 @@ def test_a_shorter_draw_is_the_beginning_of_a_longer_one() -> None:
 
 def test_a_block_passes_whole() -> None:
     block = propose_prior(PRIOR, None, BlockStream(5, 32))
-    assert block.passed.all() and block.passed.shape == (32,) and block.weights is None
+    assert block.cost.accepted == len(block.latents) == 32 and block.weights is None
     assert torch.equal(block.latents, sample_prior(PRIOR, None, 32, BlockStream(5, 32)).latents)
