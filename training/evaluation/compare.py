@@ -37,19 +37,20 @@ class Table:
         return rows
 
 
-def compare(real: Rows, floor: Rows, generated: Mapping[str, Rows], blocks: int = BLOCKS, multiple: int = 1) -> Table:
+def compare(real: Rows, floor: Rows, generated: Mapping[str, Rows], blocks: int = BLOCKS) -> Table:
     """Measure each method on ``blocks`` disjoint blocks of ``real``; "floor" is other real data in the fakes' place.
 
-    All row sets are cut to the largest equal blocks they allow, in order, ``multiple`` generated rows to a real one.
+    Each set is cut into equal blocks in order: real blocks as large as the smallest set allows, generated ones as
+    large as their own set allows, so that twenty generated rows may stand against each real one.
     """
     candidates = {"floor": floor, **generated}
-    size = min(len(real.features), *(len(rows.features) // multiple for rows in candidates.values())) // blocks
+    size = min(len(real.features), *(len(rows.features) for rows in candidates.values())) // blocks
     values: dict[str, dict[str, list[float]]] = {method: {} for method in candidates}
     for block in range(blocks):
         cut = slice(block * size, (block + 1) * size)
-        wide = slice(cut.start * multiple, cut.stop * multiple)
         for method, rows in candidates.items():
-            for metric, value in measure(real[cut], rows[wide]).items():
+            own = len(rows.features) // blocks
+            for metric, value in measure(real[cut], rows[block * own : (block + 1) * own]).items():
                 values[method].setdefault(metric, []).append(value)
     return Table(values, size)
 

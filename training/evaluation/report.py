@@ -13,7 +13,7 @@ from models.bundle import Bundle, BundleError
 from models.importance import ImportanceNetwork
 from models.manifest import SCHEMA_VERSION
 from models.pixels import to_uint8
-from sampling.draw import Cost
+from sampling.draw import Cost, Draw
 from sampling.latentrs import sample_latentrs
 from sampling.prior import sample_prior
 from sampling.streams import BlockStream
@@ -24,7 +24,9 @@ from training.evaluation.compare import BLOCKS, Table, compare, verdict
 from training.metrics.intervals import CONFIDENCE
 
 PROPOSAL_BLOCK = 4_096
-GENERATED_PER_REAL = 4
+GENERATED_PER_REAL, MOST_GENERATED = 20, 200_000
+OTHERS_PER_REAL = 4
+"""Generated rows to each test row: for the verdict, and for the other objectives (each costs as much again)."""
 DECODE_BLOCK = 500
 FLOOR_SEED, SHUFFLE_SEED = 5, 6
 REPORT_FILE = "report.json"
@@ -52,8 +54,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """The report of ``bundle`` (on ``device``); ``others`` are weights of further objectives for the same generator.
 
-    Real rows: the whole test split. Generated rows: up to four times as many, the same number for each method, so
-    that the intervals are not mostly the generator's own sampling noise. The floor is training data in its place.
+    Real rows: the whole test split. Generated rows: up to twenty times as many, the same number for prior and
+    latentRS, so that the intervals are not mostly the generator's own sampling noise; four times as many for a
+    second table with the other objectives in it. The floor is training data in the place of generated rows.
     Raises BundleError when the bundle has no weights.
     """
     if bundle.importance is None or bundle.manifest.importance is None:
@@ -61,21 +64,12 @@ def evaluate(
     n = len(test)
     # Files may come sorted by class; blocks are cut in order.
     test = test.subset(torch.randperm(n, generator=torch.Generator().manual_seed(SHUFFLE_SEED)))
-    multiple = max(1, min(GENERATED_PER_REAL, (len(train) - 1) // n))
-    contenders = {"latentrs": bundle.importance, **{f"latentrs:{name}": w for name, w in (others or {}).items()}}
-    drawn = {"prior": sample_prior(bundle.prior, None, multiple * n, BlockStream(seed, PROPOSAL_BLOCK, device))}
-    for name, network in contenders.items():
-        stream = BlockStream(seed, PROPOSAL_BLOCK, device)
-        drawn[name] = sample_latentrs(bundle.prior, network.to(device), multiple * n, stream)
+    rows = n * max(1, min(GENERATED_PER_REAL, MOST_GENERATED // n))
+    fewer = min(rows, n * OTHERS_PER_REAL)
+    drawn = _draw(bundle, rows, fewer, seed, device, others or {})
     samples = {name: decode(bundle, draw.latents) for name, draw in drawn.items()}
-    floor, _ = fixed_split(train, min(multiple * n, len(train) - 1), FLOOR_SEED)
-    sections = []
-    for space in spaces_of(bundle):
-        generated = {name: rows_of(space, rows, device) for name, rows in samples.items()}
-        real, other = (rows_of(space, data.samples, device) for data in (test, floor))
-        table = compare(real, other, generated, multiple=multiple)
-        sections.append(_section(space, table, list(contenders)))
-        block_rows = table.block_rows
+    floor, _ = fixed_split(train, min(rows, len(train) - 2), FLOOR_SEED)  # a data set holds at least 2 rows
+    sections = [_compare_in(space, test, floor, samples, fewer, device) for space in spaces_of(bundle)]
     return {
         "schema_version": SCHEMA_VERSION,
         "model": bundle.name,
@@ -86,8 +80,10 @@ def evaluate(
         "protocol": {
             "seed": seed,
             "blocks": BLOCKS,
-            "block_rows": block_rows,
-            "generated_rows_per_block": multiple * block_rows,
+            "block_rows": sections[0]["block_rows"],
+            "generated_rows_per_block": rows // BLOCKS,
+            "generated_rows_per_block_of_objectives": fewer // BLOCKS,
+            "floor_rows_per_block": len(floor) // BLOCKS,
             "confidence": CONFIDENCE,
             "interval": "Student, over disjoint blocks of data and samples; paired differences block by block",
             "training_seeds": 1,
@@ -97,6 +93,33 @@ def evaluate(
         "quoted_space": next((s["name"] for s in reversed(sections) if s["role"] == "independent"), None),
         "spaces": sections,
     }
+
+
+def _draw(
+    bundle: Bundle, rows: int, fewer: int, seed: int, device: torch.device, others: Mapping[str, ImportanceNetwork]
+) -> dict[str, Draw]:
+    """``rows`` latents of the prior and of latentRS, ``fewer`` of latentRS with each other w."""
+    assert bundle.importance is not None
+    drawn = {"prior": sample_prior(bundle.prior, None, rows, BlockStream(seed, PROPOSAL_BLOCK, device))}
+    wanted = {"latentrs": (bundle.importance, rows)}
+    wanted |= {f"latentrs:{name}": (network, fewer) for name, network in others.items()}
+    for name, (network, n) in wanted.items():
+        drawn[name] = sample_latentrs(bundle.prior, network.to(device), n, BlockStream(seed, PROPOSAL_BLOCK, device))
+    return drawn
+
+
+def _compare_in(
+    space: Space, test: Dataset, floor: Dataset, samples: dict[str, torch.Tensor], fewer: int, device: torch.device
+) -> dict[str, Any]:
+    """Prior against latentRS on all their rows; every objective, where there are more, on ``fewer`` rows each."""
+    generated = {name: rows_of(space, rows, device) for name, rows in samples.items()}
+    real, other = (rows_of(space, data.samples, device) for data in (test, floor))
+    table = compare(real, other, {name: generated[name] for name in ("prior", "latentrs")})
+    section = {"name": space.name, "role": space.role, "block_rows": table.block_rows, **_section(table)}
+    if len(generated) > 2:
+        cut = {name: found[:fewer] for name, found in generated.items()}
+        section["objectives"] = _section(compare(real, other[:fewer], cut))
+    return section
 
 
 @torch.no_grad()
@@ -122,10 +145,9 @@ def write_report(report: dict[str, Any], folder: Path) -> Path:
     return path
 
 
-def _section(space: Space, table: Table, contenders: list[str]) -> dict[str, Any]:
+def _section(table: Table) -> dict[str, Any]:
+    contenders = [name for name in table.values if name not in ("floor", "prior")]
     return {
-        "name": space.name,
-        "role": space.role,
         "methods": table.summary(),
         "minus_prior": {name: table.paired(name, "prior") for name in contenders},
         "verdicts": {name: verdict(table, name) for name in contenders},

@@ -48,12 +48,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print(report: dict[str, Any]) -> None:
+    protocol = report["protocol"]
     for section in report["spaces"]:
-        print(f"\n{section['name']} ({section['role']} space), {report['protocol']['blocks']} blocks of "
-              f"{report['protocol']['block_rows']} rows, mean and 97% interval")  # fmt: skip
-        for method, metrics in section["methods"].items():
-            cells = (f"{m} {v['mean']:.4g}±{v['half_width']:.2g}" for m in SHOWN if (v := metrics.get(m)))
-            print(f"  {method:28} " + "  ".join(cells))
-        for method, verdict in section["verdicts"].items():
-            print(f"  {method}: {'better than the prior' if verdict['passed'] else 'NOT shown better than the prior'}")
+        print(f"\n{section['name']} ({section['role']} space), {protocol['blocks']} blocks of "
+              f"{protocol['block_rows']} rows, mean and 97% interval")  # fmt: skip
+        _print_table(section, protocol["generated_rows_per_block"])
+        if "objectives" in section:
+            _print_table(section["objectives"], protocol["generated_rows_per_block_of_objectives"])
     print(f"\nacceptance: {json.dumps({k: round(v['rate'], 4) for k, v in report['acceptance'].items()})}")
+
+
+def _print_table(table: dict[str, Any], generated_rows: int) -> None:
+    print(f" {generated_rows} generated rows a block")
+    for method, metrics in table["methods"].items():
+        cells = (f"{m} {v['mean']:.4g}±{v['half_width']:.2g}" for m in SHOWN if (v := metrics.get(m)))
+        print(f"  {method:28} " + "  ".join(cells))
+    for method, verdict in table["verdicts"].items():
+        print(f"  {method}: {'better than the prior' if verdict['passed'] else 'NOT shown better than the prior'}")

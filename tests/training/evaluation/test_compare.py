@@ -57,8 +57,8 @@ def test_fid_alone_is_not_enough_one_of_the_unbiased_distances_must_fall_too() -
 def test_more_generated_rows_narrow_the_interval_of_the_difference() -> None:
     def width(multiple: int) -> float:
         rng = torch.Generator().manual_seed(8)
-        rows = [Rows(torch.randn(ROWS * m, DIM, generator=rng), None) for m in (1, 8, 8, 8)]
-        table = compare(rows[0], rows[1], {"prior": rows[2], "latentrs": rows[3]}, blocks=5, multiple=multiple)
+        rows = [Rows(torch.randn(ROWS * m, DIM, generator=rng), None) for m in (1, multiple, multiple, multiple)]
+        table = compare(rows[0], rows[1], {"prior": rows[2], "latentrs": rows[3]}, blocks=5)
         assert table.block_rows == ROWS // 5
         return table.paired("latentrs", "prior")["energy_distance"]["half_width"]
 
