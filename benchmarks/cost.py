@@ -110,7 +110,7 @@ def _seconds(work: Callable[[], object], device: torch.device) -> float:
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown, one line a row."""
     lines = [
-        "| method | batch | ms an image | ratio to bare | 97% interval | accepted | generator | critic | w | gradient |",
+        "| method | batch | ms an image | ratio to bare | 97% interval | accepted | generator | critic | w | grad. |",
         "| --- |" + " --- |" * 9,
     ]
     for r in rows:
