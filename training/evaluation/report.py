@@ -67,7 +67,7 @@ def evaluate(
     rows = n * max(1, min(GENERATED_PER_REAL, MOST_GENERATED // n))
     fewer = min(rows, n * OTHERS_PER_REAL)
     drawn = _draw(bundle, rows, fewer, seed, device, others or {})
-    samples = {name: decode(bundle, draw.latents) for name, draw in drawn.items()}
+    samples = {name: decode(bundle, draw) for name, draw in drawn.items()}
     floor, _ = fixed_split(train, min(rows, len(train) - 2), FLOOR_SEED)  # a data set holds at least 2 rows
     sections = [_compare_in(space, test, floor, samples, fewer, device) for space in spaces_of(bundle)]
     return {
@@ -123,12 +123,14 @@ def _compare_in(
 
 
 @torch.no_grad()
-def decode(bundle: Bundle, latents: torch.Tensor) -> torch.Tensor:
-    """Samples of ``latents``; images as the server would send them (uint8), so that metrics see what users get."""
-    samples = torch.cat([bundle.generator(block).cpu() for block in latents.split(DECODE_BLOCK)])
+def decode(bundle: Bundle, drawn: Draw) -> torch.Tensor:
+    """Samples of a draw; images as the server would send them (uint8), so that metrics see what users get."""
+    samples = drawn.samples
+    if samples is None:
+        samples = torch.cat([bundle.generator(block).cpu() for block in drawn.latents.split(DECODE_BLOCK)])
     if bundle.manifest.output.kind == "points":
-        return samples
-    return to_uint8(samples, *(bundle.manifest.output.range or (-1.0, 1.0)))
+        return samples.cpu()
+    return to_uint8(samples.cpu(), *(bundle.manifest.output.range or (-1.0, 1.0)))
 
 
 def acceptance(cost: Cost) -> dict[str, float]:
