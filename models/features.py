@@ -30,12 +30,16 @@ class LeNetFeatures(nn.Module):
 
 
 class BranchedFeatures(nn.Module):
-    """Images [n, 1, 28, 28] -> features [n, 288] of three unlike classifiers side by side. The yardstick.
+    """Images [n, 1, 28, 28] -> features [n, 384] of four unlike classifiers side by side. The yardstick.
 
-    A LeNet, an MLP and a strided CNN, each with a head of its own so that none leans on another. One classifier's
-    features alone reward what only that classifier sees: weights fitted to them gain little in any other space.
-    ``scale`` brings the branches to one unit (the mean norm of their features on the training data).
+    A LeNet, an MLP, a strided CNN, and an all-convolutional network with global average pooling, each with a head of
+    its own so that none leans on another. One classifier's features alone reward what only that classifier sees:
+    weights fitted to them gain little in any other space. The first three keep where things are, the last one only
+    how much of what there is, so it weighs as much as those three together.
+    ``scale`` brings the branches to one unit, the spread of their features on the training data.
     """
+
+    WEIGHTS = (1.0, 1.0, 1.0, 3.0)
 
     def __init__(self, classes: int = 10) -> None:
         super().__init__()
@@ -45,10 +49,16 @@ class BranchedFeatures(nn.Module):
             nn.Flatten(), nn.Linear(64 * 7 * 7, 64), nn.LeakyReLU(0.1),
         )  # fmt: skip
         dense = nn.Sequential(nn.Flatten(), nn.Linear(784, 192), nn.ReLU(), nn.Linear(192, 96), nn.ReLU())
-        self.branches = nn.ModuleList([LeNetFeatures(classes).body, dense, strided])
-        self.heads = nn.ModuleList([nn.Linear(width, classes) for width in (LeNetFeatures.feature_dim, 96, 64)])
+        pooled = nn.Sequential(
+            *_conv_norm(1, 24), nn.ReLU(), *_conv_norm(24, 48, stride=2), nn.ReLU(), *_conv_norm(48, 48), nn.ReLU(),
+            *_conv_norm(48, 96, stride=2), nn.ReLU(), *_conv_norm(96, 96), nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        )  # fmt: skip
+        self.branches = nn.ModuleList([LeNetFeatures(classes).body, dense, strided, pooled])
+        widths = (LeNetFeatures.feature_dim, 96, 64, 96)
+        self.heads = nn.ModuleList([nn.Linear(width, classes) for width in widths])
         self.scale: torch.Tensor
-        self.register_buffer("scale", torch.ones(3))
+        self.register_buffer("scale", torch.ones(len(widths)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.cat([branch(x) / scale for branch, scale in zip(self.branches, self.scale, strict=True)], dim=1)
@@ -63,8 +73,12 @@ class BranchedFeatures(nn.Module):
 
     @torch.no_grad()
     def set_scale(self, x: torch.Tensor) -> None:
-        """Divide each branch by the mean norm of its features of ``x``."""
-        self.scale = torch.stack([branch(x).norm(dim=1).mean() for branch in self.branches])
+        """Divide each branch by the mean distance of its features of ``x`` from their mean; squares add by WEIGHTS."""
+        spreads = []
+        for branch in self.branches:
+            features = branch(x)
+            spreads.append((features - features.mean(0)).norm(dim=1).mean())
+        self.scale = torch.stack(spreads) / torch.tensor(self.WEIGHTS, device=x.device).sqrt()
 
 
 class ResidualFeatures(nn.Module):

@@ -19,12 +19,13 @@ def test_features_and_class_scores_have_their_shapes(extractor: LeNetFeatures | 
 
 
 @torch.no_grad()
-def test_branches_stand_side_by_side_in_one_unit() -> None:
+def test_branches_stand_side_by_side_in_one_unit_and_the_pooled_one_weighs_as_much_as_the_rest() -> None:
     extractor = BranchedFeatures().eval()
     images = torch.rand(64, 1, 28, 28) * 2 - 1
     extractor.set_scale(images)
-    branches = extractor(images).split([128, 96, 64], dim=1)
-    for branch in branches:
-        assert float(branch.norm(dim=1).mean()) == pytest.approx(1.0, rel=1e-4)
-    assert extractor.all_logits(images).shape == (3, 64, 10)
+    branches = extractor(images).split([128, 96, 64, 96], dim=1)
+    for branch, weight in zip(branches, (1, 1, 1, 3), strict=True):
+        spread = float((branch - branch.mean(0)).norm(dim=1).mean())
+        assert spread == pytest.approx(weight**0.5, rel=1e-4)
+    assert extractor.all_logits(images).shape == (4, 64, 10)
     torch.testing.assert_close(extractor.logits(images), extractor.all_logits(images).mean(0))
