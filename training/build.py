@@ -35,12 +35,15 @@ WEIGHTS_RECORD = "weights.json"
 
 @dataclass(frozen=True)
 class Recipe:
-    """A GAN preset, whether its data has classes to train feature spaces on, and the objectives to choose from."""
+    """A GAN preset, whether its data has classes to train feature spaces on, and the objectives to choose from.
+
+    ``hidden``: widths of w in place of those of each objective's preset.
+    """
 
     preset: str
     features: bool
     objectives: tuple[str, ...]
-    hidden: tuple[int, ...] = (400, 400, 400, 400)
+    hidden: tuple[int, ...] | None = None
 
 
 COMPARED = ("energy", "energy-laplace", "transport", "transport-raw", "adversarial", "paper")
@@ -62,7 +65,9 @@ def build(name: str, recipe: Recipe, runs: Path, bundles: Path, device: torch.de
         scores = add_features(base, train, test, device)
         (base / "features.json").write_text(json.dumps({"test_accuracy": scores}, indent=2) + "\n")
     for objective in recipe.objectives:
-        settings = replace(WEIGHTS_PRESETS[objective], hidden=recipe.hidden)
+        settings = WEIGHTS_PRESETS[objective]
+        if recipe.hidden is not None:
+            settings = replace(settings, hidden=recipe.hidden)
         if not is_current(run / objective, settings, base):
             shutil.rmtree(run / objective / "bundle", ignore_errors=True)
             weights_bundle(settings, base, train, run / objective, device, pools=run / "pools")

@@ -48,7 +48,7 @@ class GanConfig:
     critic: str = "cnn28-critic"
     critic_config: dict[str, Any] = field(default_factory=dict)
     loss: GanLoss = "hinge"
-    steps: int = 25_000
+    steps: int = 50_000
     batch: int = 64
     n_critic: int = 1
     lr_generator: float = 2e-4

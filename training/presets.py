@@ -7,7 +7,7 @@ from dataclasses import replace
 from training.gan import GanConfig
 from training.weights.config import AdversarialConfig, EnergyConfig, TransportConfig, WeightsConfig
 
-CNN28 = GanConfig(data="", generator_config={"norm": True}, steps=25_000)
+CNN28 = GanConfig(data="", generator_config={"norm": True}, steps=50_000)
 PLANE = GanConfig(
     data="",
     prior="uniform",
@@ -60,6 +60,7 @@ WEIGHTS_PRESETS: dict[str, WeightsConfig] = {
     "adversarial": WeightsConfig(AdversarialConfig(), lr=1e-4, steps=3_000, validate_every=200),
     "paper": WeightsConfig(
         AdversarialConfig(reward="minimum", mean_penalty=10.0, clip_penalty=3.0),
+        hidden=(400, 400, 400, 400),
         head="relu",
         negative_slope=0.0,
         lr=1e-4,
