@@ -7,23 +7,30 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from models.importance import ImportanceNetwork
+from models.importance import Head, ImportanceNetwork
+
+Formula = Callable[[torch.Tensor], torch.Tensor]
 
 
 class KnownWeight(nn.Module):
-    """w as a formula on latents, with the cap m; counts the rows it is asked for."""
+    """The pre-activation as a formula on latents, with head and cap m; counts the rows it is asked for.
 
-    def __init__(self, weight: Callable[[torch.Tensor], torch.Tensor], cap: float) -> None:
+    With the ``relu`` head and a formula that is nowhere negative the formula is w itself.
+    """
+
+    def __init__(self, formula: Formula, cap: float, head: Head = "relu") -> None:
         super().__init__()
-        self.weight, self.cap, self.rows = weight, cap, 0
+        self.formula, self.cap, self.head, self.rows = formula, cap, head, 0
 
-    def forward(self, z: torch.Tensor) -> torch.Tensor:
+    def score(self, z: torch.Tensor) -> torch.Tensor:
         self.rows += len(z)
-        return self.weight(z)
+        return self.formula(z)
+
+    weigh, log_weigh, forward = ImportanceNetwork.weigh, ImportanceNetwork.log_weigh, ImportanceNetwork.forward
 
 
-def known(weight: Callable[[torch.Tensor], torch.Tensor], cap: float) -> ImportanceNetwork:
-    return KnownWeight(weight, cap)  # type: ignore[return-value]
+def known(formula: Formula, cap: float, head: Head = "relu") -> ImportanceNetwork:
+    return KnownWeight(formula, cap, head)  # type: ignore[return-value, arg-type]
 
 
 def constant(value: float, cap: float) -> ImportanceNetwork:
