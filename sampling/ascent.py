@@ -103,7 +103,9 @@ def _climb(
             moved = moved.clamp(-1, 1)
         elif projection == "tangent":
             moved = moved * (norm / moved.norm(dim=1, keepdim=True).clamp(min=TINY))
-        z = torch.where((weights < importance.cap).unsqueeze(1), moved, z)
+        # The printed projection can overshoot ever further: a step that leaves the numbers is not taken.
+        climbs = (weights < importance.cap) & moved.isfinite().all(dim=1)
+        z = torch.where(climbs.unsqueeze(1), moved, z)
     with torch.no_grad():
         yield z, importance(z)
 

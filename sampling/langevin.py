@@ -30,6 +30,10 @@ from sampling.streams import BlockStream
 
 MAX_STEPS = 200
 """200 steps of a block of 128 take a second and a half of one core (4x400 network)."""
+LONGEST_PULL = 2.0
+"""In the prior's standard deviations. Untruncated, log w of a ReLU head throws chains that start beside w = 0 so far
+that nothing is accepted: with w = max(x, 0) the law was 0.09 off (Kolmogorov-Smirnov, 20,000 chains) after 150 steps
+of 0.5, with this 0.004 after 40."""
 
 
 class LangevinParameters(Parameters):
@@ -50,7 +54,7 @@ class LangevinParameters(Parameters):
 
 @dataclass(frozen=True)
 class State:
-    """Chains in normal coordinates ``y`` [n, d]: their latents, weights, log w / T and its gradient in y."""
+    """Chains in normal coordinates ``y`` [n, d]: their latents, weights, log w / T and its truncated gradient in y."""
 
     y: torch.Tensor
     latents: torch.Tensor
@@ -82,16 +86,25 @@ def propose_langevin(
 
 
 def look(prior: Prior, importance: ImportanceNetwork, y: torch.Tensor, temperature: float) -> State:
-    """w and the gradient of log w / T at normal coordinates ``y`` [n, d]."""
+    """w and the truncated gradient of log w / T at normal coordinates ``y`` [n, d]."""
     with torch.enable_grad():
         y = y.detach().requires_grad_()
         latents = y if prior.kind == "normal" else torch.erf(y / sqrt(2))
         score = importance.score(latents)
         height = importance.log_weigh(score) / temperature
         (gradient,) = torch.autograd.grad(height.sum(), y)
-    # Where a ReLU head gives w = 0, log w has no gradient: the chain then moves as if there were no w.
+    weights = importance.weigh(score.detach())
+    return State(y.detach(), latents.detach(), weights, height.detach(), _truncated(gradient))
+
+
+def _truncated(gradient: torch.Tensor) -> torch.Tensor:
+    """``gradient`` at most LONGEST_PULL long; any function of the place keeps the law, for the correction knows it.
+
+    Zero where a ReLU head gives w = 0 and log w has none: the chain then moves as if there were no w.
+    """
     gradient = gradient.nan_to_num(0.0, 0.0, 0.0)
-    return State(y.detach(), latents.detach(), importance.weigh(score.detach()), height.detach(), gradient)
+    length: torch.Tensor = gradient.norm(dim=1, keepdim=True)
+    return gradient * (LONGEST_PULL / length.clamp(min=LONGEST_PULL))
 
 
 def drift(state: State, step_size: float, noise: torch.Tensor) -> torch.Tensor:
