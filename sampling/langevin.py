@@ -115,9 +115,10 @@ def drift(state: State, step_size: float, noise: torch.Tensor) -> torch.Tensor:
 
 def log_ratio(here: State, there: State, step_size: float) -> torch.Tensor:
     """Log of the Metropolis-Hastings ratio [n]. The prior cancels against the proposal's symmetric part exactly."""
-    rise = there.height - here.height + _pull(there, here, step_size) - _pull(here, there, step_size)
-    # From w = 0 to w = 0 the difference of logs is not a number: such a step is refused.
-    return rise.nan_to_num(-torch.inf, torch.inf, -torch.inf)
+    # From w = 0 to w = 0 the chain moves as if there were no w, until it finds some.
+    rise = torch.where(there.height == here.height, 0.0, there.height - here.height)
+    ratio = rise + _pull(there, here, step_size) - _pull(here, there, step_size)
+    return ratio.nan_to_num(-torch.inf, torch.inf, -torch.inf)
 
 
 def _pull(source: State, target: State, step_size: float) -> torch.Tensor:

@@ -90,6 +90,8 @@ def test_chains_that_start_where_w_is_zero_come_out_of_it_or_not_at_all() -> Non
     """w = relu(x): the law of x is Rayleigh's."""
     block = chains(NORMAL, HALF, steps=40)
     assert agrees(block.latents[:, 0], rayleigh.cdf)
+    walked = chains(NORMAL, HALF, rows=4_000, steps=200, step_size=0.05)  # no single step is long enough
+    assert walked.cost.acceptance_rate > 0.99 and agrees(walked.latents[:, 0], rayleigh.cdf)
     short = chains(NORMAL, HALF, steps=1, step_size=0.05)
     assert short.cost.proposals == CHAINS and 0.4 < short.cost.acceptance_rate < 0.7
     assert short.weights is not None and (short.weights > 0).all() and len(short.weights) == short.cost.accepted
