@@ -100,7 +100,8 @@ def look(prior: Prior, importance: ImportanceNetwork, y: torch.Tensor, temperatu
 def _truncated(gradient: torch.Tensor) -> torch.Tensor:
     """``gradient`` at most LONGEST_PULL long; any function of the place keeps the law, for the correction knows it.
 
-    Zero where a ReLU head gives w = 0 and log w has none: the chain then moves as if there were no w.
+    Zero where a ReLU head gives w = 0, and where w is so small that its gradient is beyond a float: the chain then
+    moves as if there were no w.
     """
     gradient = gradient.nan_to_num(0.0, 0.0, 0.0)
     length: torch.Tensor = gradient.norm(dim=1, keepdim=True)

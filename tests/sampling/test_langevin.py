@@ -15,7 +15,7 @@ from models.importance import ImportanceNetwork
 from models.priors import Prior
 from sampling.block import Block
 from sampling.draw import Cost
-from sampling.langevin import LangevinParameters, propose_langevin
+from sampling.langevin import LONGEST_PULL, LangevinParameters, look, propose_langevin
 from sampling.methods import bind
 from sampling.sampler import BlockSizes, draw
 from sampling.streams import BlockStream
@@ -96,6 +96,12 @@ def test_chains_that_start_where_w_is_zero_come_out_of_it_or_not_at_all() -> Non
     assert short.cost.proposals == CHAINS and 0.4 < short.cost.acceptance_rate < 0.7
     assert short.weights is not None and (short.weights > 0).all() and len(short.weights) == short.cost.accepted
     assert torch.isfinite(short.latents).all()
+
+
+def test_no_pull_is_longer_than_it_may_be_and_none_is_no_number() -> None:
+    places = torch.tensor([[-1.0, 0.0], [1e-40, 0.0], [1e-3, 0.0], [1.0, 0.0]])
+    pulls = look(NORMAL, HALF, places, temperature=1.0).gradient[:, 0]
+    torch.testing.assert_close(pulls, torch.tensor([0.0, 0.0, LONGEST_PULL, 1.0]))
 
 
 def test_the_law_does_not_depend_on_the_number_of_dimensions() -> None:
