@@ -24,7 +24,7 @@ from sampling.sampler import BlockSizes
 
 Projection = Literal["tangent", "printed", "none"]
 MAX_STEPS = 100
-"""The papers' grid ends at 50; 100 steps of a block of 128 took 0.7 s of one core (4x400 network)."""
+"""The papers' grid ends at 50; a step of a block of 128 took 7 ms of one busy core (4x400 network)."""
 TINY = 1e-12
 
 
@@ -71,7 +71,10 @@ def resolve_projection(prior: Prior, projection: Projection | None) -> Projectio
 
 
 def ascent_block(sizes: BlockSizes) -> int:
-    """Latents that climb together: a quarter of a block that is only weighed, for a step costs four such looks."""
+    """Latents that climb together: a quarter of a block that is only weighed.
+
+    A step (forward and backward) of 128 rows took 7 ms, of 64 as long, of 32 5 ms, of 512 41 ms.
+    """
     return max(1, sizes.latents // 4)
 
 
