@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from models.bundle import Bundle
-from sampling import latentrs, prior
+from sampling import jbt, latentrs, prior, simplicial, truncation
 from sampling.method import Method, MethodUnavailable
 from sampling.parameters import Parameters
 from sampling.sampler import BlockSizes, Sampler
 
-METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in (prior, latentrs)}
+METHODS: dict[str, Method] = {
+    module.METHOD.name: module.METHOD for module in (prior, latentrs, truncation, jbt, simplicial)
+}
 DEFAULT_SIZES = BlockSizes()
 
 
