@@ -8,7 +8,7 @@ from pathlib import Path
 from models.bundle import Bundle, load_bundle, save_bundle
 from models.manifest import Manifest
 from models.pilot import PilotSection
-from training.data.dataset import Dataset
+from training.data.dataset import DataError, Dataset
 from training.errors import TrainingRefused
 from training.pilot.jbt import jbt_pilot
 from training.pilot.simplicial import classifier_of, fitted_seeds, simplicial_pilot
@@ -24,7 +24,12 @@ def add_pilot(folder: Path, sections: Mapping[str, PilotSection]) -> Manifest:
 def measure_pilot(
     bundle: Bundle, seed: int, data: Dataset | None = None
 ) -> tuple[dict[str, PilotSection], dict[str, str]]:
-    """The sections that ``bundle`` can have, and why it cannot have the others, both by name."""
+    """The sections that ``bundle`` can have, and why it cannot have the others, both by name.
+
+    ``data``: what a bundle without a classifier is told its classes by. Raises DataError where it has no labels.
+    """
+    if data is not None and data.labels is None:
+        raise DataError(f"{data.name}: classes are read off labelled data; without labels leave --data out")
     sections: dict[str, PilotSection] = {}
     reasons: dict[str, str] = {}
     try:

@@ -1,0 +1,139 @@
+"""The Jacobian's score against Jacobians written out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.func import jacrev, vmap
+
+from models.generators.cnn28 import Cnn28Generator
+from models.generators.mlp import MlpGenerator
+from models.pilot import Derivative
+from sampling.draw import Cost
+from sampling.jacobian import draw_probes, jacobian_score, which_derivative
+
+SMALL = (12, 8, 6, 4)
+PROBES = 10
+
+
+class NoForwardMode(torch.autograd.Function):
+    """tanh with a backward pass alone."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        return x.tanh()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("not needed")
+
+
+class OnlyBackward(MlpGenerator):
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        rows: torch.Tensor = NoForwardMode.apply(super().forward(z))  # type: ignore[no-untyped-call]
+        return rows
+
+
+def made(kind: type[nn.Module], *arguments: Any) -> nn.Module:
+    torch.manual_seed(0)
+    return kind(*arguments).eval().requires_grad_(False)
+
+
+GENERATORS = {
+    "points": made(MlpGenerator, 3, (2,), (16, 16)),
+    "small images": made(MlpGenerator, 3, (1, 4, 4), (16, 16), True),
+    "convolutions": made(Cnn28Generator, 3, SMALL),
+}
+LATENTS = torch.randn(6, 3, generator=torch.Generator().manual_seed(1))
+V = draw_probes(PROBES, 3, 2)
+
+
+@pytest.fixture(params=GENERATORS)
+def generator(request: pytest.FixtureRequest) -> nn.Module:
+    return GENERATORS[request.param]
+
+
+def exact_score(generator: nn.Module, latents: torch.Tensor, probes: torch.Tensor) -> torch.Tensor:
+    """From whole Jacobians: mean over probes of ||J v||^2."""
+    jacobians = torch.stack([jacrev(lambda x: generator(x[None])[0].flatten())(z) for z in latents])
+    return (jacobians @ probes.T).square().sum(1).mean(1)
+
+
+def test_forward_mode_is_the_exact_jacobian_times_the_probes(generator: nn.Module) -> None:
+    scored = jacobian_score(generator, LATENTS, V, "forward")
+    torch.testing.assert_close(scored.score, exact_score(generator, LATENTS, V), rtol=1e-4, atol=1e-6)
+    assert float(scored.score.std() / scored.score.mean()) > 0.01  # latents do differ
+
+
+def test_finite_differences_agree_with_forward_mode(generator: nn.Module) -> None:
+    exact, approximate = (jacobian_score(generator, LATENTS, V, d).score for d in ("forward", "difference"))
+    torch.testing.assert_close(approximate, exact, rtol=0.02, atol=0)
+
+
+def test_over_many_probes_the_score_tends_to_the_frobenius_norm() -> None:
+    generator, count = GENERATORS["points"], 20_000
+    jacobians = vmap(jacrev(lambda x: generator(x[None])[0]))(LATENTS)
+    norms = jacobians.square().sum((1, 2))
+    scores = jacobian_score(generator, LATENTS, draw_probes(count, 3, 0), "forward").score
+    # ||J v||^2 has variance 2 ||J'J||^2 <= 2 ||J||^4
+    assert ((scores / norms - 1).abs() < 4 * (2 / count) ** 0.5).all()
+
+
+@pytest.mark.parametrize("derivative", ["forward", "difference"])
+def test_the_samples_are_bit_for_bit_what_the_generator_gives_in_that_call(
+    generator: nn.Module, derivative: Derivative
+) -> None:
+    """Bits of a convolution may depend on the rows of the call, so the call is repeated as it was."""
+    seen: list[torch.Tensor] = []
+    handle = generator.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].detach()))
+    try:
+        samples = jacobian_score(generator, LATENTS, V, derivative).samples
+    finally:
+        handle.remove()
+    assert len(seen) == 1 and samples.shape[0] == len(LATENTS)
+    count = PROBES if derivative == "forward" else PROBES + 1
+    moved = (1e-3 * V[:, None] + LATENTS).flatten(0, 1) if derivative == "difference" else LATENTS.repeat(count, 1)
+    rows = torch.cat([LATENTS, moved]) if derivative == "difference" else moved
+    with torch.no_grad():
+        assert torch.equal(samples, generator(rows)[: len(LATENTS)])
+        torch.testing.assert_close(samples, generator(LATENTS), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("derivative", "cost"),
+    [("forward", Cost(generator_rows=120, gradient_steps=60)), ("difference", Cost(generator_rows=66))],
+)
+def test_the_cost_counts_rows_and_tangents(derivative: Derivative, cost: Cost) -> None:
+    assert jacobian_score(GENERATORS["points"], LATENTS, V, derivative).cost == cost
+
+
+def test_the_probes_are_a_function_of_their_seed() -> None:
+    assert torch.equal(draw_probes(10, 3, 5), draw_probes(10, 3, 5))
+    assert not torch.equal(draw_probes(10, 3, 5), draw_probes(10, 3, 6))
+    many = draw_probes(20_000, 2, 0)
+    torch.testing.assert_close(many.T.cov(), torch.eye(2), atol=4 * (2 / 20_000) ** 0.5, rtol=0)
+
+
+def test_a_generator_without_forward_mode_is_found_out_and_scored_by_differences() -> None:
+    whole, lacking = GENERATORS["small images"], made(OnlyBackward, 3, (1, 4, 4), (16, 16))
+    assert which_derivative(whole, LATENTS[:1]) == "forward"
+    assert which_derivative(lacking, LATENTS[:1]) == "difference"
+    scores = jacobian_score(lacking, LATENTS, V, "difference").score
+    torch.testing.assert_close(scores, jacobian_score(whole, LATENTS, V, "forward").score, rtol=0.02, atol=0)
+
+
+def test_the_shipped_architectures_have_forward_mode(generator: nn.Module) -> None:
+    assert which_derivative(generator, LATENTS[:1]) == "forward"
+
+
+def test_a_generator_that_fails_anyway_is_not_called_a_lack_of_derivatives() -> None:
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        which_derivative(GENERATORS["points"], torch.zeros(1, 5))
+
+
+def test_no_gradient_is_kept() -> None:
+    scored = jacobian_score(made(MlpGenerator, 3, (2,), (4,)).requires_grad_(True), LATENTS, V, "forward")
+    assert not scored.samples.requires_grad and not scored.score.requires_grad
