@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MAX_QUANTILES = 10_001
-Derivative = Literal["forward", "difference"]
+Derivative = Literal["exact", "difference"]
 
 
 class PilotSection(BaseModel):
@@ -41,7 +41,7 @@ class ScoreQuantiles(PilotSection):
 class JbtPilot(ScoreQuantiles):
     """The mean squared norm of J v over ``probes`` directions v ~ N(0, I) of ``probe_seed``, the same for every latent.
 
-    ``derivative``: by forward-mode differentiation, or by finite differences where an operator lacks it.
+    ``derivative``: exact Jacobian-vector products, or finite differences where an operator has no such derivative.
     """
 
     probes: Annotated[int, Field(ge=1, le=1_000)]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.func import jvp
 
 from models.pilot import Derivative
 from sampling.draw import Cost
@@ -30,27 +29,38 @@ def draw_probes(count: int, dim: int, seed: int) -> torch.Tensor:
     return torch.from_numpy(BlockStream(seed, count).next().standard_normal((count, dim), dtype="float32"))
 
 
-@torch.no_grad()
 def jacobian_score(
     generator: nn.Module, latents: torch.Tensor, probes: torch.Tensor, derivative: Derivative
 ) -> JacobianScore:
     """The mean over ``probes`` [k, dim] of ||J v||^2 at each of ``latents`` [n, dim]: in expectation ||J||_F^2."""
-    evaluate = forward_mode if derivative == "forward" else finite_differences
+    evaluate = exact_products if derivative == "exact" else finite_differences
     return evaluate(generator, latents, probes)
 
 
-def forward_mode(generator: nn.Module, latents: torch.Tensor, probes: torch.Tensor) -> JacobianScore:
-    """Exact. All probes ride in one call, so a latent costs ``k`` rows forwards and ``k`` of tangents."""
+@torch.enable_grad()
+def exact_products(generator: nn.Module, latents: torch.Tensor, probes: torch.Tensor) -> JacobianScore:
+    """Jacobian-vector products: a latent costs one row forwards, one backwards, and one a probe.
+
+    J' u is linear in u, so its derivative along v is J v whatever u is. torch's forward mode gives the same numbers,
+    but runs a convolution for the weights' zero tangents too, repeats the forward pass for each probe, and at its
+    first use imports a compiler for seconds, in the middle of somebody's request.
+    """
+    inputs = latents.detach().requires_grad_()
+    samples = generator(inputs)
+    u = torch.zeros_like(samples, requires_grad=True)
+    (transposed,) = torch.autograd.grad(samples, inputs, u, create_graph=True)
+    total = torch.zeros(len(latents), device=latents.device)
+    for v in probes:
+        (product,) = torch.autograd.grad(transposed, u, v.expand_as(latents), retain_graph=True)
+        total += product.detach().flatten(1).square().sum(1)
     n, k = len(latents), len(probes)
-    repeated, directions = latents.repeat(k, 1), probes.repeat_interleave(n, dim=0)
-    pushed = jvp(generator, (repeated,), (directions,))
-    samples, tangents = pushed[0], pushed[1]
-    score = tangents.flatten(1).square().sum(1).view(k, n).mean(0)
-    return JacobianScore(samples[:n], score, Cost(generator_rows=2 * n * k, gradient_steps=n * k))
+    cost = Cost(generator_rows=n * (k + 2), gradient_steps=n * (k + 1))
+    return JacobianScore(samples.detach(), total / k, cost)
 
 
+@torch.no_grad()
 def finite_differences(generator: nn.Module, latents: torch.Tensor, probes: torch.Tensor) -> JacobianScore:
-    """Forward differences: a latent costs ``k + 1`` rows. For operators without a forward-mode derivative."""
+    """Forward differences: a latent costs ``k + 1`` rows. For operators that cannot be differentiated twice."""
     n, k = len(latents), len(probes)
     moved = latents + DIFFERENCE_STEP * probes[:, None]
     samples = generator(torch.cat([latents, moved.flatten(0, 1)]))
@@ -59,12 +69,12 @@ def finite_differences(generator: nn.Module, latents: torch.Tensor, probes: torc
     return JacobianScore(samples[:n], score, Cost(generator_rows=n * (k + 1)))
 
 
-@torch.no_grad()
 def which_derivative(generator: nn.Module, latent: torch.Tensor) -> Derivative:
-    """``forward`` unless an operator of ``generator`` lacks it; ``latent`` [1, dim] is what it is tried on."""
+    """``exact`` unless an operator of ``generator`` cannot be differentiated twice; tried on ``latent`` [1, dim]."""
     try:
-        jvp(generator, (latent,), (torch.ones_like(latent),))
+        exact_products(generator, latent, torch.ones_like(latent))
     except (NotImplementedError, RuntimeError):
-        generator(latent)  # what fails without derivatives too is not for us to hide
+        with torch.no_grad():
+            generator(latent)  # what fails without derivatives too is not for us to hide
         return "difference"
-    return "forward"
+    return "exact"

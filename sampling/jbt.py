@@ -24,7 +24,7 @@ from sampling.streams import BlockStream
 from sampling.thresholds import threshold
 
 LATENTS_OF_DECODED = 8
-"""A latent with ten probes costs as much as thirty decoded ones: blocks of an eighth keep a turn short."""
+"""A latent with ten probes takes as long as thirty decoded ones: blocks of an eighth keep a turn short."""
 
 
 class JbtParameters(Parameters):

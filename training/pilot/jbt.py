@@ -11,7 +11,7 @@ from training.pilot.latents import over_latents, score_quantiles
 
 PROBES = 10
 ROWS = 10_000
-"""A kept share of 0.9 is then met within 0.003 (one standard error). Each latent costs as much as thirty decoded."""
+"""A kept share of 0.9 is then met within 0.003 (one standard error). Each latent takes as long as thirty decoded."""
 BLOCK = 50
 
 
