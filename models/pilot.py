@@ -45,7 +45,7 @@ class JbtPilot(ScoreQuantiles):
     """
 
     probes: Annotated[int, Field(ge=1, le=1_000)]
-    probe_seed: Annotated[int, Field(ge=0)]
+    probe_seed: Annotated[int, Field(ge=0, lt=2**63)]
     derivative: Derivative
 
 

@@ -67,8 +67,8 @@ def exact_score(generator: nn.Module, latents: torch.Tensor, probes: torch.Tenso
 
 
 def test_the_products_are_those_of_the_whole_jacobian_with_the_probes(generator: nn.Module) -> None:
-    scored = jacobian_score(generator, LATENTS, V, "exact")
-    torch.testing.assert_close(scored.score, exact_score(generator, LATENTS, V), rtol=1e-4, atol=1e-6)
+    scored = jacobian_score(generator, LATENTS[:3], V, "exact")
+    torch.testing.assert_close(scored.score, exact_score(generator, LATENTS[:3], V), rtol=1e-4, atol=1e-6)
     assert float(scored.score.std() / scored.score.mean()) > 0.01  # latents do differ
 
 
