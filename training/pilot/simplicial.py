@@ -22,6 +22,8 @@ ROWS = 100_000
 BLOCK = 10_000
 FIT_ROWS = 20_000
 FIT_BLOCK = 500
+FIT_STREAM = 5_000_011
+"""Added to the seed: latents that the seeds were fitted to lie closer to them than fresh ones do."""
 LEAST_OF_A_CLASS = 30
 """A class whose mean latent rests on fewer rows has a seed that is mostly chance."""
 
@@ -48,9 +50,11 @@ def simplicial_pilot(
 
 def fitted_seeds(bundle: Bundle, classify: Classify, seed: int, rows: int = FIT_ROWS) -> torch.Tensor:
     """The mean latent of each class that the generator makes, float32 [classes, dim]. Raises TrainingRefused."""
-    labelled = over_latents(
-        bundle, lambda z: torch.cat([z, classify(bundle.generator(z))[:, None].to(z)], dim=1), rows, FIT_BLOCK, seed
-    )
+
+    def evaluate(z: torch.Tensor) -> torch.Tensor:
+        return torch.cat([z, classify(bundle.generator(z))[:, None].to(z)], dim=1)
+
+    labelled = over_latents(bundle, evaluate, rows, FIT_BLOCK, seed + FIT_STREAM)
     latents, classes = labelled[:, :-1].double(), labelled[:, -1].long()
     counts = classes.bincount()
     common = (counts >= LEAST_OF_A_CLASS).nonzero().squeeze(1)

@@ -18,6 +18,7 @@ from training.data.dataset import DataError, Dataset
 from training.errors import TrainingRefused
 from training.pilot import jbt, simplicial
 from training.pilot.add import add_pilot, measure_pilot
+from training.pilot.latents import over_latents
 from training.pilot.simplicial import classifier_of, fitted_seeds
 from winnow.cli import main
 
@@ -46,6 +47,23 @@ def test_fitted_seeds_are_the_mean_latents_of_the_classes(tmp_path: Path) -> Non
     seeds = fitted_seeds(bundle_with(tmp_path, First()), first_sign, seed=0)
     expected = torch.tensor([[-0.79788, 0, 0], [0.79788, 0, 0]])
     torch.testing.assert_close(seeds, expected, atol=4 / 10_000**0.5, rtol=0)
+
+
+def test_the_quantiles_are_those_of_latents_that_the_seeds_were_not_fitted_to(tmp_path: Path) -> None:
+    bundle, fitted, scored = bundle_with(tmp_path, First()), [], []
+
+    def remember(samples: torch.Tensor) -> torch.Tensor:
+        fitted.append(samples)
+        return first_sign(samples)
+
+    def score(latents: torch.Tensor) -> torch.Tensor:
+        scored.append(latents[:, :2])
+        return latents
+
+    fitted_seeds(bundle, remember, seed=0)
+    over_latents(bundle, score, 20_000, simplicial.BLOCK, seed=0)
+    both = torch.cat([*fitted, *scored])
+    assert len(both) == len(torch.unique(both, dim=0)) == 40_000
 
 
 def test_a_class_of_a_few_rows_has_no_seed(tmp_path: Path) -> None:
