@@ -143,6 +143,10 @@ def _check_consistency(folder: Path, bundle: Bundle) -> None:
     manifest = bundle.manifest
     if "generator" not in manifest.networks:
         raise BundleError(f"{folder}: the bundle has no generator.")
+    simplicial = manifest.pilot.simplicial
+    if simplicial is not None and len(simplicial.seeds[0]) != manifest.prior.dim:
+        got, want = len(simplicial.seeds[0]), manifest.prior.dim
+        raise BundleError(f"{folder}: the pilot's simplicial seeds have dimension {got}, the prior {want}.")
     if ("importance" in manifest.networks) != (manifest.importance is not None):
         raise BundleError(f"{folder}: an importance network and its 'importance' entry must come together.")
     if manifest.importance is None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from models.bundle import Bundle
-from sampling import langevin, latentga, latentrs, latentrsga, prior
+from sampling import jbt, langevin, latentga, latentrs, latentrsga, prior, simplicial, truncation
 from sampling.method import Method, MethodUnavailable
 from sampling.parameters import Parameters
 from sampling.sampler import BlockSizes, Sampler
 
 METHODS: dict[str, Method] = {
-    module.METHOD.name: module.METHOD for module in (prior, latentrs, latentga, latentrsga, langevin)
+    module.METHOD.name: module.METHOD
+    for module in (prior, latentrs, latentga, latentrsga, langevin, truncation, jbt, simplicial)
 }
 DEFAULT_SIZES = BlockSizes()
 

@@ -12,6 +12,7 @@ from winnow.cli import main
 GAN = ["train", "gan", "--preset", "gaussians-25", "--out", "run"]
 FEATURES = ["train", "features", "--bundle", "bundles/points"]
 WEIGHTS = ["train", "weights", "--bundle", "bundles/points", "--data", "gaussians-25", "--out", "run"]
+PILOT = ["train", "pilot", "--bundle", "bundles/points"]
 EVALUATE = ["evaluate", "bundles/points", "--data", "gaussians-25"]
 NOWHERE = "/proc/winnow-run"  # not even root may write there
 
@@ -71,6 +72,9 @@ def place(workplace: Path) -> Path:
         ([*WEIGHTS, "--lr", "0"], "--lr", "must be a finite number above 0, not 0"),
         ([*WEIGHTS, "--lr", "-0.1"], "--lr", "must be a finite number above 0, not -0.1"),
         ([*WEIGHTS, "--pool-rows", "0"], "--pool-rows", "must be at least 2"),
+        ([*PILOT, "--seed", "-1"], "--seed", "must be from 0 to"),
+        ([*PILOT, "--data", ""], "--data", "not empty"),
+        ([*PILOT, "--threads", "0"], "--threads", "must be from 1 to"),
         ([*EVALUATE, "--seed", "-1"], "--seed", "must be from 0 to"),
         ([*EVALUATE, "--threads", "0"], "--threads", "must be from 1 to"),
         ([*EVALUATE, "--data", ""], "--data", "not empty"),
@@ -107,6 +111,11 @@ def test_a_value_out_of_range_is_named(
         ([*WEIGHTS, "--out", "taken"], "--out taken: taken is not a folder"),
         ([*WEIGHTS, "--out", NOWHERE], f"--out {NOWHERE}: cannot write there"),
         ([*WEIGHTS, "--data", "digits"], "digits has samples of shape (1, 8, 8)"),
+        ([*PILOT, "--bundle", "taken"], "--bundle taken: taken is not a folder"),
+        ([*PILOT, "--bundle", "bundles/none"], "bundles/none is not a bundle"),
+        ([*PILOT, "--data", "digits"], "digits has samples of shape (1, 8, 8), the bundle points has (2,)"),
+        ([*PILOT, "--data", "small.npz"], "small: classes are read off labelled data; without labels leave --data out"),
+        ([*PILOT, "--device", "abacus"], "unknown device 'abacus'; use auto, cpu, cuda or cuda:N"),
         ([*EVALUATE, "--data", "digits"], "digits has samples of shape (1, 8, 8), the bundle points has (2,)"),
         ([*EVALUATE, "--data", "trainonly.npz"], "but no test_images or test_points; add the missing array"),
         ([*EVALUATE, "--data", "small.npz"], "small: the test split has 59 rows, a report needs at least 60"),

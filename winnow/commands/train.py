@@ -1,4 +1,4 @@
-"""``winnow train gan|features|weights``: the offline side, each step a bundle on disk."""
+"""``winnow train gan|features|weights|pilot``: the offline side, each step a bundle on disk."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from winnow.commands.arguments import check_writable, positive_float, positive_i
 
 def register(commands: Any) -> None:
     parser = commands.add_parser("train", help="train a generator, feature spaces or importance weights")
-    steps = parser.add_subparsers(dest="what", required=True, metavar="gan|features|weights")
+    steps = parser.add_subparsers(dest="what", required=True, metavar="gan|features|weights|pilot")
     _register_gan(steps)
     _register_features(steps)
     _register_weights(steps)
+    _register_pilot(steps)
 
 
 def _common(steps: Any, name: str, text: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
@@ -60,6 +61,13 @@ def _register_weights(steps: Any) -> None:
     parser.add_argument("--lr", type=positive_float)
     parser.add_argument("--pool-rows", type=whole(2))
     parser.add_argument("--hidden", type=positive_int, nargs="+", help="widths of the hidden layers")
+
+
+def _register_pilot(steps: Any) -> None:
+    parser = _common(steps, "pilot", "measure the constants that jbt and simplicial need", run_pilot)
+    parser.add_argument("--bundle", type=Path, required=True, help="bundle to add them to, in place")
+    parser.add_argument("--data", type=source, help="labelled data: its classes, where the bundle has no classifier")
+    parser.add_argument("--seed", type=seed, default=0, help="(default: 0)")
 
 
 def run_gan(args: argparse.Namespace) -> int:
@@ -108,6 +116,26 @@ def run_weights(args: argparse.Namespace) -> int:
     trained = weights_bundle(config, args.bundle, load(args.data, "train"), args.out, _device(args))
     energies = f"{trained.unweighted:.4f} -> {trained.held_out:.4f}"
     print(f"held-out energy distance {energies}; bundle in {args.out / 'bundle'}")
+    return 0
+
+
+def run_pilot(args: argparse.Namespace) -> int:
+    from models.bundle import load_bundle
+    from training.data.catalog import load
+    from training.pilot.add import add_pilot, measure_pilot
+    from training.shapes import check_bundle_fits
+
+    check_writable(args.bundle, "--bundle")
+    bundle = load_bundle(args.bundle, _device(args))
+    data = None if args.data is None else load(args.data, "train")
+    if data is not None:
+        check_bundle_fits(bundle, data)
+    sections, reasons = measure_pilot(bundle, args.seed, data)
+    add_pilot(args.bundle, sections)
+    for name in sections:
+        print(f"{name}: measured")
+    for name, reason in reasons.items():
+        print(f"{name}: left as it was, {reason}")
     return 0
 
 
