@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from models.bundle import Bundle
-from sampling import latentrs, prior
+from sampling import dot, drs, latentrs, mh, prior, sir
 from sampling.method import Method, MethodUnavailable
 from sampling.parameters import Parameters
 from sampling.sampler import BlockSizes, Sampler
 
-METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in (prior, latentrs)}
+METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in (prior, latentrs, drs, mh, sir, dot)}
 DEFAULT_SIZES = BlockSizes()
 
 
