@@ -20,7 +20,7 @@ class ClassifierPilot(PilotSection):
     """log density ratio = ``slope`` * score + ``intercept``, fitted on held-out real and generated samples.
 
     ``reliability`` is Z = sum(y - p) / sqrt(sum p (1 - p)) and ``log_loss`` the mean cross-entropy (log 2 knows
-    nothing) on ``rows`` further held-out samples that the calibration did not see; about N(0, 1) if calibrated.
+    nothing) on ``rows`` further held-out samples that the calibration did not see. A calibrated Z lies within +-2.
     """
 
     slope: Annotated[float, Field(gt=0)]

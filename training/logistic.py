@@ -71,7 +71,10 @@ def log_loss(real: torch.Tensor, fake: torch.Tensor) -> float:
 
 
 def reliability(real: torch.Tensor, fake: torch.Tensor) -> float:
-    """Z = sum(y - p) / sqrt(sum p (1 - p)) of log odds [n] each: about N(0, 1) where p is calibrated
-    (Dawid 1997, as used by Turner et al. 2019)."""
+    """Z = sum(y - p) / sqrt(sum p (1 - p)) of log odds [n] each (Turner et al. 2019), near 0 where p is calibrated.
+
+    N(0, 1) if each label were drawn by a coin. The two numbers are fixed here, which leaves it narrower: a deviation
+    of 0.45 for scores that overlap like N(0, 1) and N(1, 1).
+    """
     p = torch.sigmoid(torch.cat([real, fake]).double())
     return float(len(real) - p.sum()) / sqrt(float((p * (1 - p)).sum()))
