@@ -197,6 +197,7 @@ def test_points_are_trained_without_a_penalty_and_images_with_one(uninterrupted:
     settings = ClassifierConfig()
     assert (classifier_settings(settings, bundle).penalty, critic_settings(settings, bundle).penalty) == (0.0, 0.1)
     assert (classifier_settings(settings, images).penalty, critic_settings(settings, images).penalty) == (10.0, 10.0)
+    assert (classifier_settings(settings, images).lr, critic_settings(settings, bundle).lr) == (2e-4, 1e-3)
     assert classifier_settings(ClassifierConfig(penalty=3.0), images).penalty == 3.0
     assert critic_settings(ClassifierConfig(critic_penalty=3.0), bundle).penalty == 3.0
 
