@@ -13,6 +13,7 @@ from models.bundle import Bundle
 from models.pilot import PERCENTILES, Pilot
 from tests.training.ratio_bundles import SHIFT, analytic_log_ratio, gaussian_data, linear_bundle
 from training.errors import TrainingRefused
+from training.logistic import log_loss, reliability
 from training.pilot.ratio import PAIRS, REPEATS, generated, measure_classifier, measure_dot, measure_drs, measure_mh
 
 
@@ -42,6 +43,16 @@ def test_calibration_undoes_scale_and_offset(calibrated: Bundle) -> None:
     labels = torch.arange(40_000) < 20_000
     best = torch.nn.functional.binary_cross_entropy_with_logits(analytic_log_ratio(x), labels.float())
     assert section.log_loss == pytest.approx(float(best), abs=0.02)
+
+
+def test_quality_is_measured_on_samples_that_the_calibration_did_not_see(calibrated: Bundle) -> None:
+    section = calibrated.manifest.pilot.classifier
+    assert section is not None
+    _, fake = generated(calibrated, 8_000, seed=1)
+    parts = (gaussian_data(8_000).samples[4_000:], fake[4_000:])
+    real_log, fake_log = (section.slope * calibrated.networks["classifier"](x) + section.intercept for x in parts)
+    assert section.log_loss == pytest.approx(log_loss(real_log, fake_log), abs=1e-6)
+    assert section.reliability == pytest.approx(reliability(real_log, fake_log), abs=1e-3)
 
 
 def test_the_bound_is_the_largest_log_ratio_of_the_pilot_pass(calibrated: Bundle) -> None:
