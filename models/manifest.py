@@ -12,7 +12,9 @@ from models.pilot import Pilot
 from models.priors import PriorKind
 
 SCHEMA_VERSION = 1
-NetworkRole = Literal["generator", "importance", "critic", "classifier", "features", "features_independent"]
+NetworkRole = Literal[
+    "generator", "importance", "critic", "classifier", "wasserstein_critic", "features", "features_independent"
+]
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
 

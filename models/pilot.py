@@ -8,6 +8,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MAX_QUANTILES = 10_001
+PERCENTILES = 101
+"""Of a pilot sample: 0, 1, ..., 100."""
 Derivative = Literal["exact", "difference"]
 
 
@@ -69,8 +71,57 @@ class SimplicialPilot(ScoreQuantiles):
         return self
 
 
+class ClassifierPilot(PilotSection):
+    """log density ratio = ``slope`` * score + ``intercept``, fitted on held-out real and generated samples.
+
+    ``reliability`` is Z = sum(y - p) / sqrt(sum p (1 - p)) and ``log_loss`` the mean cross-entropy (log 2 knows
+    nothing) on ``rows`` further held-out samples that the calibration did not see. A calibrated Z lies within +-2.
+    """
+
+    slope: Annotated[float, Field(gt=0)]
+    intercept: float
+    reliability: float
+    log_loss: Annotated[float, Field(ge=0)]
+    rows: Annotated[int, Field(ge=1)]
+    seed: int
+
+
+class DrsPilot(PilotSection):
+    """``bound``: the largest log density ratio of ``rows`` generated samples. ``acceptance_rate``: mean exp(l - bound).
+
+    ``logit_percentiles``: percentiles 0, 1, ..., 100 of the acceptance logit without a shift: what shifts are read off.
+    """
+
+    bound: float
+    acceptance_rate: Annotated[float, Field(gt=0, le=1)]
+    logit_percentiles: Annotated[tuple[float, ...], Field(min_length=PERCENTILES, max_length=PERCENTILES)]
+    rows: Annotated[int, Field(ge=1)]
+    seed: int
+
+
+class MhPilot(PilotSection):
+    """Calibrated log density ratios of held-out real samples: where chains start."""
+
+    real_log_ratios: Annotated[tuple[float, ...], Field(min_length=1)]
+
+
+class DotPilot(PilotSection):
+    """Effective Lipschitz constants of the Wasserstein critic: the largest |D(x1) - D(x2)| / distance of ``pairs``
+    generated pairs, averaged over ``repeats``; distance between samples (target) or between latents (latent)."""
+
+    target_constant: Annotated[float, Field(gt=0)]
+    latent_constant: Annotated[float, Field(gt=0)]
+    pairs: Annotated[int, Field(ge=1)]
+    repeats: Annotated[int, Field(ge=1)]
+    seed: int
+
+
 class Pilot(PilotSection):
     """One optional section a method; a method whose section is missing is not available."""
 
     jbt: JbtPilot | None = None
     simplicial: SimplicialPilot | None = None
+    classifier: ClassifierPilot | None = None
+    drs: DrsPilot | None = None
+    mh: MhPilot | None = None
+    dot: DotPilot | None = None

@@ -13,6 +13,7 @@ class Cost:
 
     ``proposals``: latents that were considered, ``accepted``: those that came out. A row of a backward pass (or of a
     Jacobian-vector product) counts in its network's rows like a forward one, and in ``gradient_steps`` besides.
+    ``above_bound``: proposals whose density ratio exceeded the frozen bound of a pilot run and counted as the bound.
     """
 
     proposals: int = 0
@@ -21,6 +22,7 @@ class Cost:
     generator_rows: int = 0
     critic_rows: int = 0
     gradient_steps: int = 0
+    above_bound: int = 0
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Cost)))

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from models.bundle import Bundle
-from sampling import jbt, langevin, latentga, latentrs, latentrsga, prior, simplicial, truncation
+from sampling import (
+    dot,
+    drs,
+    jbt,
+    langevin,
+    latentga,
+    latentrs,
+    latentrsga,
+    mh,
+    prior,
+    simplicial,
+    sir,
+    truncation,
+)
 from sampling.method import Method, MethodUnavailable
 from sampling.parameters import Parameters
 from sampling.sampler import BlockSizes, Sampler
 
-METHODS: dict[str, Method] = {
-    module.METHOD.name: module.METHOD
-    for module in (prior, latentrs, latentga, latentrsga, langevin, truncation, jbt, simplicial)
-}
+MODULES = (prior, latentrs, latentga, latentrsga, langevin, truncation, jbt, simplicial, drs, mh, sir, dot)
+METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in MODULES}
 DEFAULT_SIZES = BlockSizes()
 
 

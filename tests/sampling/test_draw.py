@@ -8,8 +8,8 @@ from sampling.draw import Cost
 
 
 def test_costs_add_up_field_by_field() -> None:
-    total = Cost(1, 2, 3, 4, 5, 6) + Cost(10, 20, 30, 40, 50, 60)
-    assert astuple(total) == (11, 22, 33, 44, 55, 66)
+    total = Cost(1, 2, 3, 4, 5, 6, 7) + Cost(10, 20, 30, 40, 50, 60, 70)
+    assert astuple(total) == (11, 22, 33, 44, 55, 66, 77)
     assert Cost() + total == total
 
 

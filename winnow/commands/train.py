@@ -1,4 +1,4 @@
-"""``winnow train gan|features|weights|pilot``: the offline side, each step a bundle on disk."""
+"""``winnow train gan|features|weights|classifier|pilot``: the offline side, each step a bundle on disk."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from winnow.commands.arguments import check_writable, positive_float, positive_i
 
 
 def register(commands: Any) -> None:
-    parser = commands.add_parser("train", help="train a generator, feature spaces or importance weights")
-    steps = parser.add_subparsers(dest="what", required=True, metavar="gan|features|weights|pilot")
+    parser = commands.add_parser("train", help="train a generator, feature spaces, weights, a classifier")
+    steps = parser.add_subparsers(dest="what", required=True, metavar="gan|features|weights|classifier|pilot")
     _register_gan(steps)
     _register_features(steps)
     _register_weights(steps)
+    _register_classifier(steps)
     _register_pilot(steps)
 
 
@@ -68,6 +69,21 @@ def _register_pilot(steps: Any) -> None:
     parser.add_argument("--bundle", type=Path, required=True, help="bundle to add them to, in place")
     parser.add_argument("--data", type=source, help="labelled data: its classes, where the bundle has no classifier")
     parser.add_argument("--seed", type=seed, default=0, help="(default: 0)")
+
+
+def _register_classifier(steps: Any) -> None:
+    text = "fine-tune a bundle's critic into the classifier of drs, mh and sir and the critic of dot"
+    parser = _common(steps, "classifier", text, run_classifier)
+    parser.add_argument("--bundle", type=Path, required=True, help="bundle with the generator and its critic")
+    parser.add_argument("--data", type=source, required=True, help="name or path of the data")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; the result is its bundle/")
+    for name in ("steps", "critic-steps", "batch"):
+        parser.add_argument(f"--{name}", type=positive_int)
+    parser.add_argument("--lr", type=positive_float)
+    parser.add_argument("--penalty", type=real(0), help="of the classifier's gradient (default: 10, for points 0)")
+    parser.add_argument("--critic-penalty", type=real(0), help="of the critic's gradient (default: 10, for points 0.1)")
+    parser.add_argument("--held-out-rows", type=whole(20), help="real rows of each of three held-out parts")
+    parser.add_argument("--seed", type=seed)
 
 
 def run_gan(args: argparse.Namespace) -> int:
@@ -136,6 +152,22 @@ def run_pilot(args: argparse.Namespace) -> int:
         print(f"{name}: measured")
     for name, reason in reasons.items():
         print(f"{name}: left as it was, {reason}")
+    return 0
+
+
+def run_classifier(args: argparse.Namespace) -> int:
+    from training.classifier import ClassifierConfig, classifier_bundle
+    from training.data.catalog import load
+
+    names = ("steps", "critic_steps", "batch", "lr", "penalty", "critic_penalty", "held_out_rows", "seed")
+    given = {name: getattr(args, name) for name in names}
+    config = ClassifierConfig(**{name: value for name, value in given.items() if value is not None})
+    check_writable(args.out, "--out")
+    pilot = classifier_bundle(config, args.bundle, load(args.data, "train"), args.out, _device(args))
+    assert pilot.classifier is not None and pilot.drs is not None
+    loss, z, rate = pilot.classifier.log_loss, pilot.classifier.reliability, pilot.drs.acceptance_rate
+    quality = f"held-out log loss {loss:.4f} (no knowledge: 0.6931), reliability Z {z:+.2f}, drs accepts {rate:.4f}"
+    print(f"{quality}; bundle in {args.out / 'bundle'}")
     return 0
 
 

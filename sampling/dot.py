@@ -1,0 +1,200 @@
+"""``dot``: discriminator optimal transport, samples moved along a Wasserstein critic (Tanaka 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from math import sqrt
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+
+from models.bundle import Bundle
+from models.importance import ImportanceNetwork
+from models.priors import Prior
+from sampling.block import Block
+from sampling.draw import Cost
+from sampling.method import Method
+from sampling.parameters import Parameters
+from sampling.sampler import BlockSizes, Sampler
+from sampling.streams import BlockStream
+
+Space = Literal["latent", "target"]
+Projection = Literal["tangent", "printed"]
+Network = Callable[[torch.Tensor], torch.Tensor]
+
+SMOOTHING = 1e-3
+"""Inside the norm, so that it has a gradient at the start: sqrt(|d|^2 + 0.001^2). The published code adds it to every
+coordinate instead, |d + 0.001|, which pulls every start with full strength towards (-1, .., -1)."""
+TARGET_DECAY = 0.9
+"""Of Adam's second moment in target space; the first moment is off (betas 0 and 0.9, as published for 2-D)."""
+TARGET_EPSILON = 1e-8
+TARGET_STEPS, TARGET_STEP_SIZE = 100, 0.01
+LATENT_STEPS, LATENT_STEP_SIZE = 10, 0.05
+
+
+class DotParameters(Parameters):
+    """What a request may set of DOT; None stands for the published default of the space."""
+
+    space: Annotated[
+        Space | None,
+        Field(
+            description="'latent': descend in latent space (default for images). 'target': move the samples "
+            "themselves (default for points); no latent decodes to them, the latents returned are the starts."
+        ),
+    ] = None
+    steps: Annotated[
+        int | None, Field(ge=0, le=1_000, description="Descent steps; default 10 in latent space, 100 in target space.")
+    ] = None
+    step_size: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=10,
+            description="Step size: default 0.05 (plain descent in latent space), 0.01 (Adam in target space).",
+        ),
+    ] = None
+    projection: Annotated[
+        Projection,
+        Field(
+            description="Latent steps under a normal prior: 'tangent' keeps the latent's norm, 'printed' is the "
+            "published formula, which does not."
+        ),
+    ] = "tangent"
+
+    def resolved(self, default_space: Space) -> DotParameters:
+        """With every None replaced by its default."""
+        space = self.space or default_space
+        steps, step_size = (TARGET_STEPS, TARGET_STEP_SIZE) if space == "target" else (LATENT_STEPS, LATENT_STEP_SIZE)
+        return DotParameters(
+            space=space,
+            steps=steps if self.steps is None else self.steps,
+            step_size=step_size if self.step_size is None else self.step_size,
+            projection=self.projection,
+        )
+
+
+def objective(points: torch.Tensor, starts: torch.Tensor, score: Network, lipschitz: float) -> torch.Tensor:
+    """|points - starts| - score(points) / lipschitz, [n]: what DOT lowers."""
+    moved = (points - starts).flatten(1).square().sum(dim=1)
+    return (moved + SMOOTHING**2).sqrt() - score(points) / lipschitz
+
+
+def descent_direction(points: torch.Tensor, starts: torch.Tensor, score: Network, lipschitz: float) -> torch.Tensor:
+    """Gradient of each row's own objective, in the shape of ``points``."""
+    with torch.enable_grad():
+        at = points.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(objective(at, starts, score, lipschitz).sum(), at)
+    return gradient
+
+
+def tangent(direction: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    """``direction`` without its component along ``z``, row by row."""
+    return direction - (direction * z).sum(dim=1, keepdim=True) / z.square().sum(dim=1, keepdim=True) * z
+
+
+def latent_step(
+    z: torch.Tensor, gradient: torch.Tensor, step_size: float, prior: Prior, projection: Projection
+) -> torch.Tensor:
+    """One descent step that stays on the prior: on the sphere of each z (normal), inside the cube (uniform)."""
+    if prior.kind == "uniform":
+        return (z - step_size * gradient).clamp(-1, 1)
+    if projection == "printed":
+        along = (gradient * z).sum(dim=1, keepdim=True)
+        return torch.sub(z, gradient - along * z / sqrt(prior.dim), alpha=step_size)
+    moved = z - step_size * tangent(gradient, z)
+    before, after = (torch.linalg.vector_norm(points, dim=1, keepdim=True) for points in (z, moved))
+    kept: torch.Tensor = moved * (before / after)
+    return kept
+
+
+def descend_latents(
+    prior: Prior, generator: Network, critic: Network, lipschitz: float, parameters: DotParameters, starts: torch.Tensor
+) -> torch.Tensor:
+    """Latents [n, dim] after ``parameters.steps`` steps of gradient descent from ``starts``."""
+    assert parameters.steps is not None and parameters.step_size is not None
+    z = starts
+    for _ in range(parameters.steps):
+        gradient = descent_direction(z, starts, lambda at: critic(generator(at)), lipschitz)
+        z = latent_step(z, gradient, parameters.step_size, prior, parameters.projection)
+    return z
+
+
+def descend_samples(
+    critic: Network,
+    lipschitz: float,
+    parameters: DotParameters,
+    starts: torch.Tensor,
+    limits: tuple[float, float] | None = None,
+) -> torch.Tensor:
+    """Samples [n, ...] after ``parameters.steps`` steps of Adam from ``starts``, kept within ``limits``."""
+    assert parameters.steps is not None and parameters.step_size is not None
+    x, second = starts, torch.zeros_like(starts)
+    for step in range(1, parameters.steps + 1):
+        gradient = descent_direction(x, starts, critic, lipschitz)
+        second = TARGET_DECAY * second + (1 - TARGET_DECAY) * gradient.square()
+        scale = (second / (1 - TARGET_DECAY**step)).sqrt() + TARGET_EPSILON
+        x = x - parameters.step_size * gradient / scale
+        x = x if limits is None else x.clamp(*limits)
+    return x
+
+
+@torch.no_grad()
+def propose_dot(
+    prior: Prior,
+    generator: Network,
+    descend: Callable[[torch.Tensor], torch.Tensor],
+    importance: ImportanceNetwork | None,
+    parameters: DotParameters,
+    stream: BlockStream,
+) -> Block:
+    """The next block of ``stream``, moved; nothing is rejected.
+
+    Latent space: the latents are the moved ones and decode to the samples. Target space: no latent decodes to the
+    samples; the latents (and their weights) are those that the samples started from. Counts forward and backward.
+    """
+    rows = stream.block
+    latents = prior.draw(rows, stream.next()).to(stream.device)
+    steps = parameters.steps or 0
+    moves = 2 * rows * steps  # one forward and one backward row each
+    if parameters.space == "target":
+        samples, through_generator = descend(generator(latents)), 0
+    else:
+        latents = descend(latents)
+        samples, through_generator = generator(latents), moves
+    weights = None if importance is None else importance(latents)
+    cost = Cost(
+        proposals=rows,
+        accepted=rows,
+        importance_rows=0 if weights is None else rows,
+        generator_rows=rows + through_generator,
+        critic_rows=moves,
+        gradient_steps=rows * steps,
+    )
+    return Block(latents, weights, cost, samples=samples)
+
+
+def _bind(bundle: Bundle, parameters: DotParameters, sizes: BlockSizes) -> Sampler:
+    pilot, output = bundle.manifest.pilot.dot, bundle.manifest.output
+    assert pilot is not None
+    parameters = parameters.resolved("latent" if output.kind == "image" else "target")
+    critic = bundle.networks["wasserstein_critic"]
+    if parameters.space == "target":
+        limits = output.range
+        descend = partial(descend_samples, critic, pilot.target_constant, parameters, limits=limits)
+    else:
+        constant = pilot.latent_constant
+        descend = partial(descend_latents, bundle.prior, bundle.generator, critic, constant, parameters)
+    propose = partial(propose_dot, bundle.prior, bundle.generator, descend, bundle.importance, parameters)
+    return Sampler("dot", propose, sizes.decoded, parameters, 1.0)
+
+
+METHOD = Method(
+    "dot",
+    "samples moved along a Wasserstein critic, in latent or target space",
+    _bind,
+    needs=("wasserstein_critic",),
+    pilot=("dot",),
+    parameters=DotParameters,
+)
