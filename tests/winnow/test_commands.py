@@ -54,7 +54,7 @@ def test_models_lists_every_bundle_and_why_one_is_broken(workplace: Path, capsys
         (["sample", "nope"], "neither a bundle folder nor a name under bundles/ (other, points)"),
         (["sample", "points", "-n", "0"], "n must be at least 1"),
         (["sample", "points", "--seed", "-1"], "the seed must lie in"),
-        (["sample", "points", "--method", "drs"], "not built"),
+        (["sample", "points", "--method", "nope"], "There is no method 'nope'"),
         (["sample", "points", "-o", "samples.bmp"], "no format is called 'bmp'"),
         (["sample", "points", "-o", "no/such/folder.png"], "cannot write"),
         (["sample", "points", "-n", "999999999"], "holds at most"),
