@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
-from torch.nn.functional import relu
+from torch.nn.functional import logsigmoid, relu
 
 from models.mlp import leaky_mlp
 
@@ -56,8 +56,15 @@ class ImportanceNetwork(nn.Module):
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """Importance weights [n] >= 0 of latents [n, latent_dim]."""
-        h = self.score(z)
-        return self.cap * torch.sigmoid(h) if self.head == "bounded" else relu(h)
+        return self.weigh(self.score(z))
+
+    def weigh(self, score: torch.Tensor) -> torch.Tensor:
+        """Importance weights [n] of pre-activations [n]."""
+        return self.cap * torch.sigmoid(score) if self.head == "bounded" else relu(score)
+
+    def log_weigh(self, score: torch.Tensor) -> torch.Tensor:
+        """log w [n] of pre-activations [n]: no underflow with the bounded head, minus infinity where a ReLU gives 0."""
+        return log(self.cap) + logsigmoid(score) if self.head == "bounded" else relu(score).log()
 
 
 def flat_score(head: Head, cap: float) -> float:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from models.importance import Head
 from models.pilot import Pilot
@@ -60,7 +61,17 @@ class Calibration(_Strict):
     share_above_cap: Annotated[float, Field(ge=0, le=1)]
     acceptance_rate: Annotated[float, Field(gt=0, le=1)]
     effective_sample_size: Annotated[float, Field(gt=0, le=1, description="(sum w)^2 / (n sum w^2)")]
-    weight_quantiles: Annotated[tuple[float, ...], Field(min_length=2)]
+    weight_quantiles: Annotated[
+        tuple[Annotated[float, Field(ge=0)], ...],
+        Field(min_length=2, description="at evenly spaced levels, from the least weight (0) to the largest (1)"),
+    ]
+
+    @field_validator("weight_quantiles")
+    @classmethod
+    def _ascend(cls, quantiles: tuple[float, ...]) -> tuple[float, ...]:
+        if any(later < earlier for earlier, later in pairwise(quantiles)) or quantiles[-1] <= 0:
+            raise ValueError("the quantiles of w must ascend to a positive largest weight")
+        return quantiles
 
 
 class Manifest(_Strict):

@@ -10,6 +10,7 @@ from models.bundle import Bundle
 from models.importance import ImportanceNetwork
 from models.priors import Prior
 from sampling.block import Block, passing
+from sampling.dial import ACCEPT_ALL, Acceptance, turn_dial
 from sampling.draw import Cost, Draw
 from sampling.method import Method
 from sampling.parameters import Parameters
@@ -17,22 +18,35 @@ from sampling.sampler import BlockSizes, Sampler, draw
 from sampling.streams import BlockStream
 
 
-def accept(weights: torch.Tensor, cap: float, uniform: torch.Tensor) -> torch.Tensor:
-    """Accept with probability min(w / cap, 1), bool [n], from uniforms [n] in [0, 1).
+class LatentRSParameters(Parameters):
+    """Of ``latentrs``."""
+
+    acceptance: Acceptance = None
+
+
+def accept(weights: torch.Tensor, bound: float, uniform: torch.Tensor) -> torch.Tensor:
+    """Accept with probability min(w / bound, 1), bool [n], from uniforms [n] in [0, 1); a bound of 0 accepts all.
 
     The paper prints w/m >= u; the strict form has the same law and can never accept w = 0. The law of what
-    passes is proportional to min(w, cap) * prior, the expected acceptance rate is E[min(w / cap, 1)].
+    passes is proportional to min(w, bound) * prior, the expected acceptance rate is E[min(w / bound, 1)].
     """
-    return uniform * cap < weights
+    if bound == ACCEPT_ALL:
+        return torch.ones_like(weights, dtype=torch.bool)
+    return uniform * bound < weights
 
 
 @torch.no_grad()
-def propose_latentrs(prior: Prior, importance: ImportanceNetwork, stream: BlockStream) -> Block:
-    """Evaluate the next block of ``stream``; w always sees the whole block, so its bits never depend on n."""
+def propose_latentrs(
+    prior: Prior, importance: ImportanceNetwork, stream: BlockStream, bound: float | None = None
+) -> Block:
+    """Evaluate the next block of ``stream``; w always sees the whole block, so its bits never depend on n.
+
+    ``bound``: the weight from which on everything passes, the network's cap where it is None.
+    """
     rng = stream.next()
     latents = prior.draw(stream.block, rng).to(stream.device)
     weights = importance(latents)
-    passed = accept(weights, importance.cap, stream.uniform(rng))
+    passed = accept(weights, importance.cap if bound is None else bound, stream.uniform(rng))
     return passing(latents, weights, passed, Cost(proposals=stream.block, importance_rows=stream.block))
 
 
@@ -43,12 +57,17 @@ def sample_latentrs(
     return draw("latentrs", partial(propose_latentrs, prior, importance), n, stream, max_proposals)
 
 
-def _bind(bundle: Bundle, parameters: Parameters, sizes: BlockSizes) -> Sampler:
+def _bind(bundle: Bundle, parameters: LatentRSParameters, sizes: BlockSizes) -> Sampler:
     assert bundle.importance is not None
-    calibration = bundle.manifest.calibration
-    expected = None if calibration is None else calibration.acceptance_rate
-    propose = partial(propose_latentrs, bundle.prior, bundle.importance)
-    return Sampler("latentrs", propose, sizes.latents, parameters, expected)
+    dial = turn_dial(bundle, parameters.acceptance)
+    propose = partial(propose_latentrs, bundle.prior, bundle.importance, bound=dial.bound)
+    return Sampler("latentrs", propose, sizes.latents, parameters, dial.expected)
 
 
-METHOD = Method("latentrs", "rejection by importance weight, before anything is decoded", _bind, needs=("importance",))
+METHOD = Method(
+    "latentrs",
+    "rejection by importance weight, before anything is decoded",
+    _bind,
+    needs=("importance",),
+    parameters=LatentRSParameters,
+)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from models.bundle import Bundle
-from sampling import latentrs, prior
+from sampling import langevin, latentga, latentrs, latentrsga, prior
 from sampling.method import Method, MethodUnavailable
 from sampling.parameters import Parameters
 from sampling.sampler import BlockSizes, Sampler
 
-METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in (prior, latentrs)}
+METHODS: dict[str, Method] = {
+    module.METHOD.name: module.METHOD for module in (prior, latentrs, latentga, latentrsga, langevin)
+}
 DEFAULT_SIZES = BlockSizes()
 
 

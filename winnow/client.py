@@ -55,6 +55,16 @@ class Scores:
     fingerprint: str
 
 
+@dataclass(frozen=True)
+class Trajectories:
+    """``latents`` float32 [n, steps + 1, d] and ``weights`` [n, steps + 1]: the start first, then after each step."""
+
+    latents: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    model: str
+    fingerprint: str
+
+
 class Client:
     """Use it as a context manager, or close it. ``transport`` replaces the network (tests)."""
 
@@ -117,6 +127,12 @@ class Client:
         document = self._post_latents("score", latents, {"model": model}).json()
         weights, acceptance = (np.array(document[name], np.float32) for name in ("weights", "acceptance"))
         return Scores(weights, acceptance, document["cap"], document["model"], document["fingerprint"])
+
+    def refine(self, latents: ArrayLike, model: str | None = None, **parameters: Any) -> Trajectories:
+        """Latents [n, d] up the importance weight, as in ``refine(z, steps=20)``. Raises ServerProblem."""
+        document = self._post_latents("refine", latents, {**parameters, "model": model}).json()
+        paths, weights = (np.array(document[name], np.float32) for name in ("latents", "weights"))
+        return Trajectories(paths, weights, document["model"], document["fingerprint"])
 
     def models(self) -> list[dict[str, Any]]:
         """The models of the server. Raises ServerProblem."""

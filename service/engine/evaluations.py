@@ -1,9 +1,10 @@
-"""Work on latents that the caller gives: decode them, score them."""
+"""Work on latents that the caller gives: decode them, score them, refine them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from models.bundle import Bundle
 from models.manifest import NetworkRole
+from sampling.ascent import AscentParameters, ascent_block, trajectory
 from service.engine.accounts import Accounts
 from service.engine.decoding import decode
 from service.engine.errors import NetworkMissing
@@ -52,6 +54,21 @@ def _score(bundle: Bundle, latents: torch.Tensor) -> Arrays:
 
 DECODE = Work("decode", "decode", "generator", lambda options: options.batch_rows, _decode, decodes=True)
 SCORE = Work("score", "score", "importance", lambda options: options.proposal_block, _score)
+
+
+def refine(parameters: AscentParameters) -> Work:
+    """The path of each latent up the importance weight: latents [n, steps + 1, d], weights [n, steps + 1]."""
+    return Work(
+        "refine", "refine", "importance", lambda options: ascent_block(options.blocks), partial(_refine, parameters)
+    )
+
+
+def _refine(parameters: AscentParameters, bundle: Bundle, latents: torch.Tensor) -> Arrays:
+    assert bundle.importance is not None
+    path = trajectory(bundle.prior, bundle.importance, latents, parameters)
+    if not bool(path.latents.isfinite().all() and path.weights.isfinite().all()):
+        raise FloatingPointError("the ascent gave NaN or infinite numbers; a smaller step_size may not")
+    return {"latents": path.latents.transpose(0, 1).numpy(), "weights": path.weights.T.numpy()}
 
 
 def check_possible(bundle: Bundle, work: Work) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -18,6 +18,7 @@ from service.engine.errors import InvalidParameters, MethodUnavailable, UnknownM
 # A query string decodes "latentrs+ga" to "latentrs ga".
 ALIASES = {"latentrs+ga": "latentrsga", "latentrs ga": "latentrsga"}
 SHOWN_CHARACTERS = 100
+Chosen = TypeVar("Chosen", bound=Parameters)
 
 
 @dataclass(frozen=True)
@@ -66,18 +67,22 @@ def resolve_method(bundle: Bundle, name: str | None) -> str:
 
 def resolve_parameters(method: str, given: Mapping[str, object]) -> Parameters:
     """All parameters of ``method``, from the ``given`` ones, values or text. Raises InvalidParameters."""
-    kind = METHODS[method].parameters
+    return validate(METHODS[method].parameters, method, given)
+
+
+def validate(kind: type[Chosen], who: str, given: Mapping[str, object]) -> Chosen:
+    """The parameters ``kind`` of ``who``, from the ``given`` ones, values or text. Raises InvalidParameters."""
     try:
         return kind.model_validate(dict(given))
     except ValidationError as error:
         takes = ", ".join(kind.model_fields)
-        refusal = f"{method} does not take it; " + (f"it takes {takes}" if takes else "it takes no parameters") + "."
+        refusal = f"{who} does not take it; " + (f"it takes {takes}" if takes else "it takes no parameters") + "."
         problems: dict[str, str] = {}
         for item in error.errors():
             name = str(item["loc"][0]) if item["loc"] else next(iter(given), "method")
             said = f"{item['msg'].removeprefix('Value error, ')}, not {str(item['input'])[:SHOWN_CHARACTERS]!r}."
             # One sentence a parameter, although a union of types gives one for each.
-            problems.setdefault(name, refusal if item["type"] == "extra_forbidden" else f"{method}: {said}")
+            problems.setdefault(name, refusal if item["type"] == "extra_forbidden" else f"{who}: {said}")
         raise InvalidParameters(problems) from error
 
 

@@ -86,7 +86,7 @@ def sample_openapi(methods: Mapping[str, Method]) -> list[dict[str, Any]]:
     return [*common, *(_shared(name, schemas) for name, schemas in method_parameters(methods).items())]
 
 
-def query_openapi(kind: type[_Query]) -> list[dict[str, Any]]:
+def query_openapi(kind: type[BaseModel]) -> list[dict[str, Any]]:
     """OpenAPI parameters of a query string."""
     return [_openapi(name, schema) for name, schema in kind.model_json_schema()["properties"].items()]
 

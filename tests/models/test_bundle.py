@@ -139,6 +139,14 @@ def text(content: bytes) -> Callable[[Path], None]:
     return lambda folder: (folder / MANIFEST_FILE).write_bytes(content) and None
 
 
+def weight_quantiles(*quantiles: float) -> Callable[[Path], None]:
+    measured = {
+        "rows": 1, "seed": 0, "mean_weight": 1, "share_above_cap": 0, "acceptance_rate": 0.5,
+        "effective_sample_size": 1, "weight_quantiles": quantiles,
+    }  # fmt: skip
+    return set_to("calibration", value=measured)
+
+
 W = "body.0.weight"
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no bundle.json": (lambda f: (f / MANIFEST_FILE).unlink(), "is not a bundle: bundle.json cannot be read (No such"),
@@ -155,6 +163,9 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: [(f / "generator.safetensors").unlink(), (f / "generator.safetensors").mkdir()],
         "generator.safetensors cannot be read (Is a directory)",
     ),
+    "quantiles that fall": (weight_quantiles(0.0, 2.0, 1.0), "the quantiles of w must ascend"),
+    "no positive weight": (weight_quantiles(0.0, 0.0), "the quantiles of w must ascend to a positive largest weight"),
+    "a negative weight": (weight_quantiles(-1.0, 1.0), "calibration.weight_quantiles.0: Input should be greater"),
     "wrong hash": (flipped_byte, "importance.safetensors does not match the sha256"),
     "truncated weights": (truncated_with_matching_hash, "generator.safetensors: "),
     "empty weights": (lambda f: replace_weights(f, "generator", b""), "generator.safetensors: "),

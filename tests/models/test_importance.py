@@ -63,6 +63,18 @@ def test_the_start_can_be_learned_from(head: Head) -> None:
     assert float(network(latents()).std().detach()) > 1e-3
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("head", get_args(Head))
+def test_log_w_is_the_logarithm_of_w_and_survives_where_w_underflows(head: Head) -> None:
+    network = scrambled(head)
+    scores = network.score(latents())
+    weights = network(latents())
+    assert torch.equal(network.weigh(scores), weights)
+    torch.testing.assert_close(network.log_weigh(scores.double()), network.weigh(scores.double()).log())
+    deep = float(network.log_weigh(torch.tensor(-200.0)))
+    assert deep == (pytest.approx(-200 + torch.tensor(3.0).log().item()) if head == "bounded" else float("-inf"))
+
+
 def test_the_flat_score_is_where_the_head_gives_one() -> None:
     assert 4.0 * torch.sigmoid(torch.tensor(flat_score("bounded", 4.0))) == pytest.approx(1.0)
     assert flat_score("relu", 4.0) == 1.0

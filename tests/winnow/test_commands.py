@@ -45,7 +45,7 @@ def test_models_lists_every_bundle_and_why_one_is_broken(workplace: Path, capsys
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("other   broken  ")
     assert "importance.safetensors" in first
-    assert second == "points  ready   1, points 2, prior, latentrs"
+    assert second == "points  ready   1, points 2, prior, latentrs, latentga, latentrsga, langevin"
 
 
 @pytest.mark.parametrize(

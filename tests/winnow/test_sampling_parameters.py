@@ -131,12 +131,15 @@ def test_the_client_passes_parameters_on(client: Client) -> None:
     assert (refusal.value.status, refusal.value.code) == (422, "invalid_parameters")
 
 
-def test_the_client_decodes_and_scores_latents(client: Client) -> None:
+def test_the_client_decodes_scores_and_refines_latents(client: Client) -> None:
     samples = client.sample(40, "prior", seed=2)
     assert np.array_equal(client.decode(samples.latents), samples.points)
     scores = client.score(samples.latents.tolist(), model="points")
     assert np.allclose(scores.weights, samples.weights, rtol=1e-5)
     assert np.allclose(scores.acceptance, np.minimum(scores.weights / scores.cap, 1))
     assert (scores.model, scores.fingerprint) == ("points", samples.fingerprint)
+    paths = client.refine(samples.latents, steps=3)
+    assert (paths.latents.shape, paths.weights.shape) == ((40, 4, 2), (40, 4))
+    assert np.array_equal(paths.latents[:, 0], samples.latents)
     with pytest.raises(ServerProblem, match="2 numbers a row, not 3"):
         client.score(np.zeros((1, 3)))

@@ -49,7 +49,7 @@ def normalise_mean(network: ImportanceNetwork, prior: Prior, seed: int) -> None:
 def calibrate(network: ImportanceNetwork, prior: Prior, seed: int, rows: int = ROWS) -> Calibration:
     """Mean weight, share above the cap, acceptance rate, effective sample size and quantiles on ``rows`` latents."""
     scores = fresh_scores(network, prior, seed, rows)
-    weights = (network.cap * torch.sigmoid(scores) if network.head == "bounded" else scores.clamp(min=0)).double()
+    weights = network.weigh(scores).double()
     if float(weights.max()) <= 0:
         raise TrainingRefused("every weight is zero: the importance network is dead; train it again with another seed")
     levels = torch.linspace(0, 1, QUANTILES, dtype=torch.float64)

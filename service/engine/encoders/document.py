@@ -18,17 +18,18 @@ def encode_json(rows: Rows) -> bytes:
     ``points`` or ``images`` (base64 PNG, one each) only where the rows were decoded. ``seed`` is null for
     unseeded samples, ``weights`` null without a w.
     """
-    parts = [json.dumps(rows.facts())[:-1], f', "latents": {_matrix(rows.latents)}']
+    parts = [json.dumps(rows.facts())[:-1], f', "latents": {matrix(rows.latents)}']
     parts.append(f', "weights": {"null" if rows.weights is None else vector(rows.weights)}')
     if rows.rows is not None and rows.rows.dtype == np.uint8:
         images = [b64encode(write_png(image)).decode() for image in rows.rows.astype(np.uint8, copy=False)]
         parts.append(f', "images": {json.dumps(images)}')
     elif rows.rows is not None:
-        parts.append(f', "points": {_matrix(rows.rows.astype(np.float32, copy=False))}')
+        parts.append(f', "points": {matrix(rows.rows.astype(np.float32, copy=False))}')
     return ("".join(parts) + "}\n").encode()
 
 
-def _matrix(rows: NDArray[np.float32]) -> str:
+def matrix(rows: NDArray[np.float32]) -> str:
+    """A JSON list of lists."""
     return "[" + ", ".join(map(vector, rows)) + "]"
 
 

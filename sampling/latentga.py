@@ -1,0 +1,42 @@
+"""``latentga``: latents of the prior that climb the importance weight (Issenhuth et al. 2022, algorithm 4)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from models.bundle import Bundle
+from models.importance import ImportanceNetwork
+from models.priors import Prior
+from sampling.ascent import AscentParameters, ascent_block, resolve_projection, trajectory
+from sampling.block import Block
+from sampling.draw import Cost
+from sampling.method import Method
+from sampling.sampler import BlockSizes, Sampler
+from sampling.streams import BlockStream
+
+
+def propose_latentga(
+    prior: Prior, importance: ImportanceNetwork, parameters: AscentParameters, stream: BlockStream
+) -> Block:
+    """The next block of ``stream``, every latent climbed; nothing is rejected."""
+    rows = stream.block
+    start = prior.draw(rows, stream.next()).to(stream.device)
+    path = trajectory(prior, importance, start, parameters)
+    cost = path.cost + Cost(proposals=rows, accepted=rows)
+    return Block(path.latents[-1], path.weights[-1], cost, proposed_weights=path.weights[0])
+
+
+def _bind(bundle: Bundle, parameters: AscentParameters, sizes: BlockSizes) -> Sampler:
+    assert bundle.importance is not None
+    resolve_projection(bundle.prior, parameters.projection)
+    propose = partial(propose_latentga, bundle.prior, bundle.importance, parameters)
+    return Sampler("latentga", propose, ascent_block(sizes), parameters, expected_acceptance=1.0)
+
+
+METHOD = Method(
+    "latentga",
+    "gradient ascent on the importance weight, nothing rejected",
+    _bind,
+    needs=("importance",),
+    parameters=AscentParameters,
+)
