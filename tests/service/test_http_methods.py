@@ -75,12 +75,12 @@ def test_openapi_lists_every_parameter_with_the_methods_that_take_it(api: Any) -
         assert "picky: Looks at a sample. Default 1." in steps
         bounds = [kind.get("maximum") for kind in listed["steps"]["schema"]["anyOf"]]
         assert {1000, 4} <= set(bounds)
-        assert listed["projection"]["schema"]["enum"] == ["tangent", "printed"]
+        assert listed["road"]["schema"]["enum"] == ["straight", "winding"]
         assert not any(item["required"] for item in listed.values())
     page = api.get("/docs").text
     assert "step_size" in page
     assert "Looks at a sample" in page
-    assert "tangent, printed" in page
+    assert "straight, winding" in page
 
 
 def test_openapi_follows_the_methods_that_there_are_when_the_application_is_made(
@@ -128,7 +128,7 @@ def test_the_etag_covers_the_parameters_and_not_how_they_are_written(api: Any) -
         found: str = api.get(f"/sample?seed=1&method=moving{query}").headers["etag"]
         return found
 
-    assert len({tag(query) for query in ("", "&steps=2", "&step_size=0.25", "&cutoff=1", "&projection=printed")}) == 5
+    assert len({tag(query) for query in ("", "&steps=2", "&step_size=0.25", "&cutoff=1", "&road=winding")}) == 5
     assert tag("") == tag("&steps=1") == tag("&steps=1&step_size=0.50") == tag("&step_size=5e-1&steps=1")
 
 

@@ -57,7 +57,7 @@ def problem(answer: httpx.Response) -> dict[str, Any]:
         ("method=moving&steps=", 422, "invalid_parameters", "steps"),
         ("method=moving&steps=1&steps=1", 422, "invalid_parameters", "steps"),
         ("method=moving&step_size=nan", 422, "invalid_parameters", "step_size"),
-        ("method=moving&projection=none", 422, "invalid_parameters", "projection"),
+        ("method=moving&road=none", 422, "invalid_parameters", "road"),
         ("method=picky&steps=5", 422, "invalid_parameters", "steps"),
         ("method=picky&acceptance=0", 422, "invalid_parameters", "acceptance"),
         ("method=picky&acceptance=0.001", 422, "invalid_parameters", "acceptance"),

@@ -27,7 +27,7 @@ class PickyParameters(Parameters):
 class MovingParameters(Parameters):
     steps: Annotated[int, Field(ge=0, le=1000, description="Moves.")] = 1
     step_size: Annotated[float, Field(ge=-10, le=10, description="Length of a move.")] = 0.5
-    projection: Annotated[Literal["tangent", "printed"], Field(description="Which one.")] = "tangent"
+    road: Annotated[Literal["straight", "winding"], Field(description="Which one.")] = "straight"
     cutoff: Annotated[int | None, Field(ge=1, description="Where to stop.")] = None
 
 
