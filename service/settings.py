@@ -73,6 +73,9 @@ class LimitSettings(_Section):
     sheet_rows: Count = Limits.sheet_rows
     npz_bytes: Count = Limits.npz_bytes
     json_bytes: Count = Limits.json_bytes
+    # Of a body: 20,000 latents of 100 numbers as npy. JSON of this size can take thirty times as much while it is read.
+    body_bytes: Count = 8 * 2**20
+    max_proposals_per_sample: Count = EngineOptions.max_proposals_per_sample
     encoder_threads: Count = 2
 
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import httpx
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 # A large request waits for its turn: reading may take long, connecting not.
 TIMEOUT = httpx.Timeout(600.0, connect=10.0)
@@ -40,6 +40,28 @@ class Samples:
     seed: int | None
     proposals: int
     acceptance_rate: float
+    expected_acceptance_rate: float | None
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Scores:
+    """``weights`` float32 [n] of latents, and the probability ``acceptance`` [n] with which latentrs takes them."""
+
+    weights: NDArray[np.float32]
+    acceptance: NDArray[np.float32]
+    cap: float
+    model: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """``latents`` float32 [n, steps + 1, d] and ``weights`` [n, steps + 1]: the start first, then after each step."""
+
+    latents: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    model: str
     fingerprint: str
 
 
@@ -64,10 +86,15 @@ class Client:
         self._http.close()
 
     def sample(
-        self, n: int = 1, method: str | None = None, model: str | None = None, seed: int | None = None
+        self,
+        n: int = 1,
+        method: str | None = None,
+        model: str | None = None,
+        seed: int | None = None,
+        **parameters: Any,
     ) -> Samples:
-        """``n`` samples. Raises ServerProblem."""
-        answer = self._sample(n=n, method=method, model=model, seed=seed, format="npz")
+        """``n`` samples; ``parameters`` are the method's own, as in ``steps=20``. Raises ServerProblem."""
+        answer = self._sample(**parameters, n=n, method=method, model=model, seed=seed, format="npz")
         headers = answer.headers
         with np.load(BytesIO(answer.content), allow_pickle=False) as arrays:
             return Samples(
@@ -80,12 +107,32 @@ class Client:
                 seed=int(headers["Sample-Seed"]) if "Sample-Seed" in headers else None,
                 proposals=int(headers["Sample-Proposals"]),
                 acceptance_rate=float(headers["Sample-Acceptance-Rate"]),
+                expected_acceptance_rate=_number(headers.get("Sample-Expected-Acceptance-Rate")),
                 fingerprint=headers["Sample-Fingerprint"],
             )
 
     def fetch(self, **parameters: Any) -> bytes:
         """The body of POST /sample with these query parameters (None: not given). Raises ServerProblem."""
         return self._sample(**parameters).content
+
+    def decode(self, latents: ArrayLike, model: str | None = None) -> NDArray[np.uint8] | NDArray[np.float32]:
+        """Latents [n, d] -> images uint8 [n, H, W, C] or points float32 [n, D]. Raises ServerProblem."""
+        answer = self._post_latents("decode", latents, {"model": model, "format": "npz"})
+        with np.load(BytesIO(answer.content), allow_pickle=False) as arrays:
+            rows: NDArray[np.uint8] | NDArray[np.float32] = arrays["images" if "images" in arrays else "points"]
+            return rows
+
+    def score(self, latents: ArrayLike, model: str | None = None) -> Scores:
+        """The importance weights of latents [n, d]. Raises ServerProblem."""
+        document = self._post_latents("score", latents, {"model": model}).json()
+        weights, acceptance = (np.array(document[name], np.float32) for name in ("weights", "acceptance"))
+        return Scores(weights, acceptance, document["cap"], document["model"], document["fingerprint"])
+
+    def refine(self, latents: ArrayLike, model: str | None = None, **parameters: Any) -> Trajectories:
+        """Latents [n, d] up the importance weight, as in ``refine(z, steps=20)``. Raises ServerProblem."""
+        document = self._post_latents("refine", latents, {**parameters, "model": model}).json()
+        paths, weights = (np.array(document[name], np.float32) for name in ("latents", "weights"))
+        return Trajectories(paths, weights, document["model"], document["fingerprint"])
 
     def models(self) -> list[dict[str, Any]]:
         """The models of the server. Raises ServerProblem."""
@@ -95,15 +142,25 @@ class Client:
     def _sample(self, **parameters: Any) -> httpx.Response:
         return self._send("POST", "sample", {name: value for name, value in parameters.items() if value is not None})
 
-    def _send(self, verb: str, path: str, parameters: dict[str, Any]) -> httpx.Response:
+    def _post_latents(self, path: str, latents: ArrayLike, parameters: dict[str, Any]) -> httpx.Response:
+        body = BytesIO()
+        np.save(body, np.asarray(latents, np.float32), allow_pickle=False)
+        given = {name: value for name, value in parameters.items() if value is not None}
+        return self._send("POST", path, given, content=body.getvalue(), headers={"Content-Type": "application/x-npy"})
+
+    def _send(self, verb: str, path: str, parameters: dict[str, Any], **body: Any) -> httpx.Response:
         try:
-            answer = self._http.request(verb, path, params=parameters)
+            answer = self._http.request(verb, path, params=parameters, **body)
         except (httpx.TransportError, httpx.UnsupportedProtocol) as error:
             url = self._http.base_url
             raise ServerProblem(f"no answer from {url}: {error or type(error).__name__}", 0, "unreachable") from error
         if answer.is_success:
             return answer
         raise _problem(answer)
+
+
+def _number(text: str | None) -> float | None:
+    return None if text is None else float(text)
 
 
 def _problem(answer: httpx.Response) -> ServerProblem:

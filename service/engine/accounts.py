@@ -1,33 +1,54 @@
-"""What the device loop writes into the metrics: every row is counted once, as delivered or as wasted."""
+"""What the device loop writes into the metrics: every row is counted once, as delivered, as wasted or as waiting."""
 
 from __future__ import annotations
 
-from service.engine.jobs import Job
+from service.engine.jobs import Job, SampleJob
 from service.engine.supply import Evaluated, Supply
 from service.metrics.registry import Metrics
 
 
 class Accounts:
-    """The bookkeeping of the device loop; decoded rows = delivered rows + wasted rows whenever it is idle."""
+    """The bookkeeping of the device loop.
+
+    Decoded rows = delivered rows + wasted rows + rows that wait in a supply, whenever the loop is idle.
+    """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._weights: dict[str, tuple[float, int]] = {}
 
     def evaluated(self, supply: Supply, block: Evaluated, seconds: float) -> None:
-        metrics, bundle, sampler = self._metrics, supply.bundle, supply.sampler
+        metrics, model, method = self._metrics, supply.bundle.name, supply.sampler.method
         metrics.stage_seconds.labels("propose").observe(seconds)
-        metrics.proposals.labels(bundle.name, sampler.method).inc(block.cost.proposals)
-        metrics.accepted.labels(bundle.name, sampler.method).inc(block.cost.accepted)
-        if sampler.expected_acceptance is not None:
-            expected = block.cost.proposals * sampler.expected_acceptance
-            metrics.expected_accepted.labels(bundle.name, sampler.method).inc(expected)
-        if block.weight_sum is not None:
-            total, count = self._weights.get(bundle.name, (0.0, 0))
-            total, count = total + block.weight_sum, count + block.cost.proposals
-            self._weights[bundle.name] = (total, count)
-            metrics.mean_weight.labels(bundle.name).set(total / count)
-            metrics.weight_bound_exceeded.labels(bundle.name).inc(block.above_cap)
+        metrics.proposals.labels(model, method).inc(block.cost.proposals)
+        metrics.accepted.labels(model, method).inc(block.cost.accepted)
+        if supply.sampler.expected_acceptance is not None:
+            expected = block.cost.proposals * supply.sampler.expected_acceptance
+            metrics.expected_accepted.labels(model, method).inc(expected)
+        if block.weight_rows:
+            total, count = self._weights.get(model, (0.0, 0))
+            total, count = total + block.weight_sum, count + block.weight_rows
+            self._weights[model] = (total, count)
+            metrics.mean_weight.labels(model).set(total / count)
+            metrics.weight_bound_exceeded.labels(model).inc(block.above_cap)
+        if block.cost.generator_rows:
+            metrics.decoded_rows.labels(model).inc(block.cost.generator_rows)
+            metrics.rows_wasted.labels("rejected").inc(block.cost.generator_rows - block.decoded)
+            metrics.supply_rows.labels(model).inc(block.decoded)
+
+    def taken(self, model: str, rows: int) -> None:
+        """``rows`` that a method had decoded leave their supply for a request."""
+        self._metrics.supply_rows.labels(model).dec(rows)
+
+    def dropped(self, supply: Supply, reason: str) -> None:
+        """A supply goes, and with it what it had decoded."""
+        if rows := supply.decoded:
+            self._metrics.supply_rows.labels(supply.bundle.name).dec(rows)
+            self._metrics.rows_wasted.labels(reason).inc(rows)
+
+    def unwanted(self, rows: int) -> None:
+        """Rows that a method had to decode for a request that wanted only their latents."""
+        self._metrics.rows_wasted.labels("latents_only").inc(rows)
 
     def decoded(self, model: str, rows: int, padding: int, seconds: float) -> None:
         self._metrics.decoded_rows.labels(model).inc(rows)
@@ -35,12 +56,20 @@ class Accounts:
         self._metrics.batch_rows.observe(rows)
         self._metrics.stage_seconds.labels("decode").observe(seconds)
 
-    def started(self, seconds: float) -> None:
-        self._metrics.stage_seconds.labels("queue").observe(seconds)
+    def stage(self, stage: str, seconds: float) -> None:
+        self._metrics.stage_seconds.labels(stage).observe(seconds)
 
     def delivered(self, job: Job) -> None:
-        self._metrics.samples.labels(job.model.name, job.method).inc(job.request.n)
-        self._metrics.delivered_rows.labels(job.model.name).inc(job.decoded)
+        if isinstance(job, SampleJob):
+            self._metrics.samples.labels(job.model, job.choice.method).inc(job.n)
+        self._metrics.delivered_rows.labels(job.model).inc(job.decoded)
+        self._left(job)
 
     def wasted(self, job: Job, reason: str) -> None:
         self._metrics.rows_wasted.labels(reason).inc(job.decoded)
+        self._left(job)
+
+    def _left(self, job: Job) -> None:
+        """Past the end of a seeded request nobody can use what its own stream still holds."""
+        if isinstance(job, SampleJob) and job.supply is not None:
+            self.dropped(job.supply, "surplus")

@@ -19,6 +19,12 @@ def decode(bundle: Bundle, latents: torch.Tensor) -> NDArray[np.uint8] | NDArray
     samples = bundle.generator(latents)
     if not bool(torch.isfinite(samples).all()):
         raise FloatingPointError("the generator gave NaN or infinite values")
+    return to_rows(bundle, samples)
+
+
+@torch.inference_mode()
+def to_rows(bundle: Bundle, samples: torch.Tensor) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """The generator's output [k, ...], finite, -> images uint8 [k, H, W, C] or points float32 [k, D]."""
     if bundle.manifest.output.kind == "points":
         points: NDArray[np.float32] = samples.to(torch.float32).numpy()
         return points

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class EngineError(Exception):
     """Base of every refusal and failure of the engine."""
@@ -24,9 +26,25 @@ class UnknownMethod(EngineError):
 
 
 class MethodUnavailable(EngineError):
-    """The method exists, but not in this version or not with this bundle."""
+    """The method exists, but not with this bundle."""
 
     code = "method_unavailable"
+
+
+class NetworkMissing(EngineError):
+    """The bundle lacks a network that this work needs."""
+
+    code = "network_missing"
+
+
+class InvalidParameters(EngineError):
+    """``problems``: the wrong parameters by name, each with a sentence that says what would do."""
+
+    code = "invalid_parameters"
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        super().__init__(" ".join(f"{name}: {sentence}" for name, sentence in problems.items()))
+        self.problems = dict(problems)
 
 
 class Overloaded(EngineError):

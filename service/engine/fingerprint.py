@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,6 +18,10 @@ from service.engine.options import EngineOptions
 from service.engine.supply import Supply
 
 PROBE_SEED = 0
+PROBED = ("prior", "latentrs")
+CODE_ROOT = Path(__file__).parents[2]
+# From the random numbers to the decoded row; what encodes it afterwards has its versions in the ETag.
+CODE_PACKAGES = ("models", "sampling", "service/engine")
 
 
 def environment(options: EngineOptions, threads: int) -> dict[str, str | int]:
@@ -29,6 +34,7 @@ def environment(options: EngineOptions, threads: int) -> dict[str, str | int]:
         "threads": threads,
         "batch_rows": options.batch_rows,
         "proposal_block": options.proposal_block,
+        "code": code_digest()[:16],
     }
 
 
@@ -38,15 +44,30 @@ def fingerprint(facts: dict[str, str | int], bundle: Bundle, probe: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def probe_bits(bundle: Bundle, options: EngineOptions) -> str:
-    """Digest of the first canonical work of a fixed seed: a block of every method, one decoded batch.
+def code_digest(root: Path = CODE_ROOT, packages: tuple[str, ...] = CODE_PACKAGES) -> str:
+    """Digest of the source files that decide a bit, by their paths below ``root``."""
+    digest = hashlib.sha256()
+    for package in packages:
+        for path in sorted((root / package).rglob("*.py")):
+            name, text = path.relative_to(root).as_posix().encode(), path.read_bytes()
+            digest.update(b"%d:%b%d:%b" % (len(name), name, len(text), text))
+    return digest.hexdigest()
 
-    A version number of the stream's law would have to be raised by hand whenever sampling changes, and a
-    forgotten one lets an old ETag stand for new bytes. What is measured cannot be forgotten. It also is the
-    warm-up: the first call of a shape pays for kernels and memory, no request should.
+
+def probe_bits(bundle: Bundle, options: EngineOptions) -> str:
+    """Digest of the first canonical work of a fixed seed: a block of ``PROBED``, one decoded batch.
+
+    It measures what this machine and these libraries make of the same code, and it is the warm-up: the first call
+    of a shape pays for kernels and memory, no request should. Only methods whose block is one call of w are run,
+    a few milliseconds each; one that decodes or climbs takes up to seconds for a block, which every start would
+    pay for every bundle. That a change of any method changes the fingerprint is the ``code_digest``'s part: a
+    version number of the streams' laws would have to be raised by hand, and a forgotten one lets an old ETag
+    stand for new bytes; the source cannot be forgotten, and a needless change costs caches one refill.
     """
     digest = hashlib.sha256()
-    for method in available_methods(bundle):
+    for method in PROBED:
+        if method not in available_methods(bundle):
+            continue
         supply = Supply(bundle, bind(bundle, method, sizes=options.blocks), PROBE_SEED)
         supply.propose()
         if not supply.ready:

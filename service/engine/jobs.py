@@ -2,44 +2,49 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.bundle import Bundle
 from sampling.draw import Cost
-from service.engine.catalog import Model
-from service.engine.supply import Supply, Take
+from service.engine.methods import Choice
+from service.engine.supply import Supply, SupplyKey, Take
+
+Pixels = NDArray[np.uint8] | NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """``n`` samples; without ``decode`` only latents and weights, which costs no generator row."""
+    """``n`` samples; without ``decode`` only latents and weights, which most methods do without a generator row.
+
+    ``parameters``: the method's own, by name, as values or as text; what is missing has the method's default.
+    """
 
     n: int
     model: str | None = None
     method: str | None = None
     seed: int | None = None
     decode: bool = True
+    parameters: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Samples:
-    """Latents float32 [n, d], weights float32 [n] (None without a w), rows (None if not decoded).
+class Rows:
+    """Latents float32 [n, ...], weights float32 [n, ...] (None without a w), rows (None if not decoded).
 
-    ``rows`` are images uint8 [n, H, W, C] or points float32 [n, D]. ``proposals`` is what these samples cost:
-    exact for a seeded request, this request's share of shared blocks otherwise. ``stages``: seconds a stage.
+    ``rows`` are images uint8 [n, H, W, C] or points float32 [n, D]. ``stages``: seconds a stage.
     """
 
     model: str
-    method: str
-    seed: int | None
     latents: NDArray[np.float32]
     weights: NDArray[np.float32] | None
-    rows: NDArray[np.uint8] | NDArray[np.float32] | None
-    proposals: int
-    acceptance_rate: float
+    rows: Pixels | None
     fingerprint: str
     stages: dict[str, float]
 
@@ -47,36 +52,81 @@ class Samples:
     def n(self) -> int:
         return len(self.latents)
 
+    def facts(self) -> dict[str, object]:
+        """What a document says of them before the numbers."""
+        return {"model": self.model, "n": self.n, "fingerprint": self.fingerprint}
 
-@dataclass(eq=False)
-class Job:
-    """A request that was admitted; only the device loop writes to it."""
 
-    request: SampleRequest
-    model: Model
+@dataclass(frozen=True)
+class Samples(Rows):
+    """Rows that a method chose. ``proposals`` is what they cost: exact for a seeded request, this request's share of
+    shared blocks otherwise. ``expected_acceptance``: accepted over proposals by the bundle's calibration, or None."""
+
     method: str
+    seed: int | None
+    proposals: int
+    acceptance_rate: float
+    expected_acceptance: float | None
+
+    def facts(self) -> dict[str, object]:
+        return {
+            "model": self.model,
+            "method": self.method,
+            "n": self.n,
+            "seed": self.seed,
+            "proposals": self.proposals,
+            "acceptance_rate": self.acceptance_rate,
+            "fingerprint": self.fingerprint,
+        }
+
+
+@dataclass(eq=False, kw_only=True)
+class Job(ABC):
+    """A request that was admitted; only the device loop writes to it. ``n`` rows of work, ``done`` of them done."""
+
+    n: int
+    model: str
+    bundle: Bundle
     admitted: float
-    future: Future[Samples] = field(default_factory=Future)
-    supply: Supply | None = None
+    # Whoever submits knows which kind of rows the job comes to.
+    future: Future[Any] = field(default_factory=Future)
     started: bool = False
     done: int = 0
     decoded: int = 0
-    proposals: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)
-    latents: NDArray[np.float32] | None = None
-    weights: NDArray[np.float32] | None = None
-    rows: NDArray[np.uint8] | NDArray[np.float32] | None = None
 
     @property
     def missing(self) -> int:
-        return self.request.n - self.done
+        return self.n - self.done
 
     def charge(self, stage: str, seconds: float) -> None:
         self.stages[stage] = self.stages.get(stage, 0.0) + seconds
 
-    def add(self, take: Take, rows: NDArray[np.uint8] | NDArray[np.float32] | None) -> None:
+    @abstractmethod
+    def result(self, fingerprint: str) -> Rows:
+        """What the caller gets, once nothing is missing."""
+
+
+@dataclass(eq=False, kw_only=True)
+class SampleJob(Job):
+    """A request for samples; a seeded one has a ``supply`` of its own."""
+
+    choice: Choice
+    seed: int | None
+    decode: bool
+    supply: Supply | None = None
+    proposals: float = 0.0
+    latents: NDArray[np.float32] | None = None
+    weights: NDArray[np.float32] | None = None
+    rows: Pixels | None = None
+
+    @property
+    def key(self) -> SupplyKey:
+        return (self.model, self.choice.method, self.choice.parameters)
+
+    def add(self, take: Take, rows: Pixels | None) -> None:
         """Append one batch; the whole result is laid out once, so nothing is copied twice."""
-        n, end = self.request.n, self.done + len(take.latents)
+        n, end = self.n, self.done + len(take.latents)
         if self.latents is None:
             self.latents = np.empty((n, take.latents.shape[1]), np.float32)
             self.weights = None if take.weights is None else np.empty(n, np.float32)
@@ -91,20 +141,19 @@ class Job:
         self.done = end
 
     def result(self, fingerprint: str) -> Samples:
-        """What the caller gets, once nothing is missing."""
         assert self.latents is not None
-        seeded = self.supply is not None
-        shared = Cost(max(round(self.proposals), self.request.n), self.request.n)
+        shared = Cost(max(round(self.proposals), self.n), self.n)
         cost = shared if self.supply is None else self.supply.cost
         return Samples(
-            model=self.model.name,
-            method=self.method,
-            seed=self.request.seed if seeded else None,
+            model=self.model,
+            method=self.choice.method,
+            seed=self.seed,
             latents=self.latents,
             weights=self.weights,
             rows=self.rows,
             proposals=cost.proposals,
             acceptance_rate=cost.acceptance_rate,
+            expected_acceptance=self.choice.sampler.expected_acceptance,
             fingerprint=fingerprint,
             stages=self.stages,
         )

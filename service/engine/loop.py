@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from time import perf_counter
 
 from service.engine.accounts import Accounts
 from service.engine.errors import Draining, GenerationFailed, Stalled
-from service.engine.jobs import Job
+from service.engine.jobs import Job, SampleJob
 from service.engine.queue import JobQueue
-from service.engine.supply import SupplyStalled
+from service.engine.supply import SupplyError, SupplyStalled
 from service.engine.turns import Turn, party, take_turn
 
 logger = logging.getLogger("winnow.engine")
@@ -40,12 +41,11 @@ class DeviceLoop:
         done = [job.done for job in jobs]
         try:
             take_turn(self._turn, jobs)
-        except SupplyStalled as error:
-            self._fail([job for job in jobs if job.method == error.method], Stalled(str(error)))
-        except Exception as error:  # whatever a network raises fails its batch, never the server
-            logger.exception("a batch failed", extra={"model": jobs[0].model.name, "requests": len(jobs)})
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            self._fail(jobs, GenerationFailed(f"Model {jobs[0].model.name} failed on this batch: {reason}"))
+        except SupplyError as error:  # concerns those who take from that supply, not the rest of the party
+            concerned = [job for job in jobs if isinstance(job, SampleJob) and job.key == error.key]
+            self._fail(concerned, Stalled(str(error)) if isinstance(error, SupplyStalled) else _failed(jobs, error))
+        except Exception as error:  # noqa: BLE001 - whatever a network raises fails its batch, never the server
+            self._fail(jobs, _failed(jobs, error))
         made = [job.done - before for job, before in zip(jobs, done, strict=True)]
         self._queue.progressed(sum(made), perf_counter() - started)
         for job, rows in zip(jobs, made, strict=True):
@@ -64,9 +64,9 @@ class DeviceLoop:
             return
         # Books first: whoever sees the result may look at the metrics.
         self._accounts.delivered(job)
-        job.future.set_result(job.result(self._fingerprints[job.model.name]))
+        job.future.set_result(job.result(self._fingerprints[job.model]))
 
-    def _fail(self, jobs: list[Job], error: Exception) -> None:
+    def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
         for job in jobs:
             self._queue.leave(job)
             cancelled = not job.future.set_running_or_notify_cancel()
@@ -85,4 +85,12 @@ class DeviceLoop:
         if not job.started:
             job.started = True
             job.charge("queue", now - job.admitted)
-            self._accounts.started(now - job.admitted)
+            self._accounts.stage("queue", now - job.admitted)
+
+
+def _failed(jobs: list[Job], error: Exception) -> GenerationFailed:
+    """What the callers are told; the log has the rest."""
+    model = jobs[0].model
+    logger.error("a batch failed", extra={"model": model, "requests": len(jobs)}, exc_info=error)
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return GenerationFailed(f"Model {model} failed on this batch: {reason}")

@@ -1,13 +1,34 @@
-"""The methods by name: which exist, which are built, which a bundle can do."""
+"""The methods by name: which exist, which a bundle can do, what a request may set of them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
 from models.bundle import Bundle
-from sampling.methods import METHODS
-from service.engine.errors import MethodUnavailable, UnknownMethod
+from sampling import method as sampling_method
+from sampling.methods import METHODS, bind
+from sampling.parameters import Parameters
+from sampling.sampler import BlockSizes, Sampler
+from service.engine.errors import InvalidParameters, MethodUnavailable, UnknownMethod
 
 # A query string decodes "latentrs+ga" to "latentrs ga".
 ALIASES = {"latentrs+ga": "latentrsga", "latentrs ga": "latentrsga"}
+SHOWN_CHARACTERS = 100
+Chosen = TypeVar("Chosen", bound=Parameters)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a request means: a bundle, a method by its canonical name, all of its parameters, and the two bound."""
+
+    bundle: Bundle
+    method: str
+    parameters: Parameters
+    sampler: Sampler
 
 
 def available_methods(bundle: Bundle) -> tuple[str, ...]:
@@ -17,6 +38,16 @@ def available_methods(bundle: Bundle) -> tuple[str, ...]:
 
 def default_method(bundle: Bundle) -> str:
     return "latentrs" if "latentrs" in available_methods(bundle) else "prior"
+
+
+def describe_methods(bundle: Bundle) -> dict[str, dict[str, Any]]:
+    """Every method by name: its summary and either the JSON schema of its parameters or what the bundle lacks."""
+    described: dict[str, dict[str, Any]] = {}
+    for name, method in METHODS.items():
+        lacking = method.missing(bundle)
+        told = {"missing": lacking} if lacking else {"parameters": method.parameters.model_json_schema()}
+        described[name] = {"summary": method.summary, "available": not lacking, **told}
+    return described
 
 
 def resolve_method(bundle: Bundle, name: str | None) -> str:
@@ -32,3 +63,40 @@ def resolve_method(bundle: Bundle, name: str | None) -> str:
             f"Method {canonical} needs {' and '.join(lacking)}, which bundle {bundle.name} lacks; it has {available}."
         )
     return canonical
+
+
+def resolve_parameters(method: str, given: Mapping[str, object]) -> Parameters:
+    """All parameters of ``method``, from the ``given`` ones, values or text. Raises InvalidParameters."""
+    return validate(METHODS[method].parameters, method, given)
+
+
+def validate(kind: type[Chosen], who: str, given: Mapping[str, object]) -> Chosen:
+    """The parameters ``kind`` of ``who``, from the ``given`` ones, values or text. Raises InvalidParameters."""
+    try:
+        return kind.model_validate(dict(given))
+    except ValidationError as error:
+        takes = ", ".join(kind.model_fields)
+        refusal = f"{who} does not take it; " + (f"it takes {takes}" if takes else "it takes no parameters") + "."
+        problems: dict[str, str] = {}
+        for item in error.errors():
+            name = str(item["loc"][0]) if item["loc"] else next(iter(given), "method")
+            said = f"{item['msg'].removeprefix('Value error, ')}, not {str(item['input'])[:SHOWN_CHARACTERS]!r}."
+            # One sentence a parameter, although a union of types gives one for each.
+            problems.setdefault(name, refusal if item["type"] == "extra_forbidden" else f"{who}: {said}")
+        raise InvalidParameters(problems) from error
+
+
+def bind_method(bundle: Bundle, method: str, parameters: Parameters, sizes: BlockSizes) -> Sampler:
+    """The sampler, with what identifies it. Raises InvalidParameters for what this bundle cannot meet.
+
+    Binding is arithmetic on constants that are frozen in the bundle, no network runs: any thread may do it.
+    """
+    try:
+        sampler = bind(bundle, method, parameters, sizes)
+    except sampling_method.MethodUnavailable as error:
+        raise MethodUnavailable(str(error)) from error
+    except ValueError as error:
+        sentence = f"Method {method} with bundle {bundle.name}: {error}"
+        names = [name for name in type(parameters).model_fields if name in str(error)]
+        raise InvalidParameters(dict.fromkeys(names[:1] or ["method"], sentence)) from error
+    return replace(sampler, method=method, parameters=parameters)

@@ -33,15 +33,15 @@ class JobQueue:
             if self._closed:
                 raise Draining("The server is shutting down and takes no new work.")
             bulk = self._is_bulk(job)
-            full = bulk and self._bulk_rows > 0 and self._bulk_rows + job.request.n > self._options.queue_rows
+            full = bulk and self._bulk_rows > 0 and self._bulk_rows + job.n > self._options.queue_rows
             if full or self._admitted >= self._options.queue_requests:
                 seconds = self._retry_after()
                 raise Overloaded(
                     f"{self._waiting_rows} samples are waiting already; try again in {seconds} s.", seconds
                 )
             self._admitted += 1
-            self._waiting_rows += job.request.n
-            self._bulk_rows += job.request.n if bulk else 0
+            self._waiting_rows += job.n
+            self._bulk_rows += job.n if bulk else 0
             self._metrics.queue_rows.set(self._waiting_rows)
             self._ring.append(job)
             self._changed.notify()
@@ -73,7 +73,7 @@ class JobQueue:
             self._ring.remove(job)
             self._admitted -= 1
             self._waiting_rows -= job.missing
-            self._bulk_rows -= job.request.n if self._is_bulk(job) else 0
+            self._bulk_rows -= job.n if self._is_bulk(job) else 0
             self._metrics.queue_rows.set(self._waiting_rows)
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ class JobQueue:
                 job.future.set_exception(error)
 
     def _is_bulk(self, job: Job) -> bool:
-        return job.request.n > self._options.batch_rows
+        return job.n > self._options.batch_rows
 
     def _retry_after(self) -> int:
         return min(max(1, ceil(self._waiting_rows / self._rows_per_second)), LONGEST_RETRY_SECONDS)

@@ -10,8 +10,13 @@ import torch
 from models.bundle import Bundle
 from sampling.block import Block
 from sampling.draw import Cost, RejectionStalled
-from sampling.sampler import MAX_PROPOSALS_PER_SAMPLE, MIN_PROPOSAL_CAP, WAY_OUT, Sampler, stalled
+from sampling.parameters import Parameters
+from sampling.sampler import MAX_PROPOSALS_PER_SAMPLE, WAY_OUT, Sampler, stalled
 from sampling.streams import BlockStream
+
+# Acceptances that a window would hold at the lowest rate allowed: enough to tell that rate to a tenth.
+WINDOW_SAMPLES = 100
+SupplyKey = tuple[str, str, Parameters]
 
 
 @dataclass(frozen=True)
@@ -27,36 +32,65 @@ class Take:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What one evaluated block cost, and what it says about w: the sum of w over proposals, rows above the cap."""
+    """What one evaluated block cost and what it says about w: sum and number of the weights, those above the cap.
+
+    ``decoded``: accepted rows that come with the generator's output.
+    """
 
     cost: Cost
-    weight_sum: float | None
-    above_cap: int
+    decoded: int = 0
+    weight_sum: float = 0.0
+    weight_rows: int = 0
+    above_cap: int = 0
 
 
-class SupplyStalled(RejectionStalled):
-    """``method`` passed next to nothing over a whole window of proposals."""
+class SupplyError(Exception):
+    """A stream that cannot go on; ``key`` says whose requests that concerns."""
 
-    def __init__(self, message: str, method: str) -> None:
+    def __init__(self, message: str, key: SupplyKey) -> None:
         super().__init__(message)
-        self.method = method
+        self.key = key
+
+
+class SupplyStalled(SupplyError, RejectionStalled):
+    """The method passed next to nothing over a whole window of proposals."""
+
+
+class SupplyFailed(SupplyError):
+    """Something raised while a block was evaluated: ``__cause__``."""
 
 
 class Supply:
-    """Blocks of a stream are evaluated one at a time; what passes waits here until it is taken."""
+    """Blocks of a stream are evaluated one at a time; what passes waits here until it is taken.
 
-    def __init__(self, bundle: Bundle, sampler: Sampler, seed: int | None) -> None:
+    ``max_proposals``: the most proposals that a sample may cost, on average over a window.
+    """
+
+    def __init__(
+        self, bundle: Bundle, sampler: Sampler, seed: int | None, max_proposals: int = MAX_PROPOSALS_PER_SAMPLE
+    ) -> None:
         self.bundle, self.sampler = bundle, sampler
         self.ready, self.cost = 0, Cost()
         self._stream = BlockStream(seed, sampler.block)
         self._waiting: deque[Take] = deque()
-        self._window = Cost()
+        self._window, self._max_proposals = Cost(), max_proposals
+
+    @property
+    def key(self) -> SupplyKey:
+        return (self.bundle.name, self.sampler.method, self.sampler.parameters)
+
+    @property
+    def decoded(self) -> int:
+        """Rows that wait here and have been through the generator."""
+        return sum(len(take.latents) for take in self._waiting if take.samples is not None)
 
     def propose(self) -> Evaluated:
-        """Evaluate the next block; what passes is ready to be taken."""
-        block = self.sampler.propose(self._stream)
-        if block.proposed_weights is not None and not bool(torch.isfinite(block.proposed_weights).all()):
-            raise FloatingPointError("the importance network gave NaN or infinite weights")
+        """Evaluate the next block; what passes is ready to be taken. Raises SupplyFailed."""
+        try:
+            block = self.sampler.propose(self._stream)
+            _check(block)
+        except Exception as error:  # whatever a network raises concerns those who take from here, nobody else
+            raise SupplyFailed((str(error).splitlines() or [type(error).__name__])[0], self.key) from error
         if block.cost.accepted:
             self._waiting.append(Take(block.latents, block.weights, float(block.cost.proposals), block.samples))
         self.ready += block.cost.accepted
@@ -65,13 +99,17 @@ class Supply:
         return self._statistics(block)
 
     def check_stalled(self) -> None:
-        """One rule for every request: under one in a thousand over a full window raises SupplyStalled."""
-        if self._window.proposals < MIN_PROPOSAL_CAP:
+        """One rule for every request: too few accepted over a full window raises SupplyStalled."""
+        if self._window.proposals < WINDOW_SAMPLES * self._max_proposals:
             return
         window, self._window = self._window, Cost()
-        if window.accepted * MAX_PROPOSALS_PER_SAMPLE < window.proposals:
-            method = self.sampler.method
-            raise SupplyStalled(f"{stalled(method, window)} with bundle {self.bundle.name}; {WAY_OUT}.", method)
+        if window.accepted * self._max_proposals < window.proposals:
+            raise SupplyStalled(
+                f"{stalled(self.sampler.method, window)} with bundle {self.bundle.name}, a rate of "
+                f"{window.acceptance_rate:.2g}; at least one in {self._max_proposals} must pass "
+                f"(limits.max_proposals_per_sample): {WAY_OUT}.",
+                self.key,
+            )
 
     def take(self, rows: int) -> Take:
         """The next ``rows`` latents; there must be that many ready."""
@@ -89,10 +127,25 @@ class Supply:
         return _join(parts)
 
     def _statistics(self, block: Block) -> Evaluated:
-        if block.proposed_weights is None or self.bundle.importance is None:
-            return Evaluated(block.cost, None, 0)
-        above = int((block.proposed_weights > self.bundle.importance.cap).sum())
-        return Evaluated(block.cost, float(block.proposed_weights.sum()), above)
+        decoded = 0 if block.samples is None else len(block.samples)
+        weights, importance = block.proposed_weights, self.bundle.importance
+        if weights is None or importance is None:
+            return Evaluated(block.cost, decoded)
+        above = int((weights > importance.cap).sum())
+        return Evaluated(block.cost, decoded, float(weights.sum()), weights.numel(), above)
+
+
+def _check(block: Block) -> None:
+    """Raises FloatingPointError: what is not a number is never handed out."""
+    assert len(block.latents) == block.cost.accepted, "a method returned another number of latents than it counted"
+    for what, values in (
+        ("the importance network gave NaN or infinite weights", block.proposed_weights),
+        ("the importance network gave NaN or infinite weights", block.weights),
+        ("the method gave NaN or infinite latents", block.latents),
+        ("the generator gave NaN or infinite values", block.samples),
+    ):
+        if values is not None and not bool(torch.isfinite(values).all()):
+            raise FloatingPointError(what)
 
 
 def _split(take: Take, rows: int) -> tuple[Take, Take]:

@@ -2,140 +2,156 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
 import torch
 
-from models.bundle import Bundle
-from sampling.methods import bind
-from sampling.sampler import Sampler
 from service.engine.accounts import Accounts
-from service.engine.decoding import decode
-from service.engine.jobs import Job
+from service.engine.decoding import decode, to_rows
+from service.engine.evaluations import LatentJob, evaluation_turn
+from service.engine.jobs import Job, SampleJob
 from service.engine.options import EngineOptions
 from service.engine.shares import fair_shares
-from service.engine.supply import Supply, Take
+from service.engine.supplies import Supplies
+from service.engine.supply import Supply, SupplyKey, Take
 
-Supplies = dict[tuple[str, str], Supply]
+# After this long no further stream of a shared turn evaluates a block: methods that decode take tens of
+# milliseconds each, and whoever waits beside them waits for a turn, not for a dozen methods.
+PROPOSE_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What a turn needs: the dials, the books, and the shared supplies of unseeded work by (model, method)."""
+    """What a turn needs: the dials, the books, and the shared supplies of unseeded work."""
 
     options: EngineOptions
     accounts: Accounts
     supplies: Supplies
 
 
-def party(jobs: list[Job]) -> list[Job]:
-    """Who shares the next turn: the first job, and with it every unseeded job of the same model and kind."""
+def party(jobs: Sequence[Job]) -> list[Job]:
+    """Who shares the next turn: the first job, and with it every unseeded request for samples of the same model
+    and kind, whatever its method."""
     first = jobs[0]
-    if first.request.seed is not None:
+    if not isinstance(first, SampleJob) or first.seed is not None:
         return [first]
     return [
         job
         for job in jobs
-        if job.request.seed is None and job.model is first.model and job.request.decode == first.request.decode
+        if isinstance(job, SampleJob) and job.seed is None and job.bundle is first.bundle and job.decode == first.decode
     ]
 
 
-def take_turn(turn: Turn, jobs: list[Job]) -> int:
-    """Move every job of a party forward; returns the rows that were made. Raises what the networks raise."""
-    if jobs[0].request.seed is not None:
-        return _seeded_turn(turn, jobs[0])
-    return _shared_turn(turn, jobs)
+def take_turn(turn: Turn, jobs: Sequence[Job]) -> None:
+    """Move every job of a party forward, as far as it goes. Raises what the networks raise."""
+    first = jobs[0]
+    if isinstance(first, LatentJob):
+        evaluation_turn(turn.options, turn.accounts, first)
+        return
+    samples = [job for job in jobs if isinstance(job, SampleJob)]
+    if samples[0].seed is not None:
+        _seeded_turn(turn, samples[0])
+    else:
+        _shared_turn(turn, samples)
 
 
-def _seeded_turn(turn: Turn, job: Job) -> int:
+def _seeded_turn(turn: Turn, job: SampleJob) -> None:
     """The next canonical batch of the job's own stream.
 
     The batch is always full: rows past the end are the stream's own next ones, thrown away as padding. So the
-    shape and the neighbours of row i are the same whatever n is, and n = 10 is a prefix of n = 64.
+    shape and the neighbours of row i are the same whatever n is, and n = 10 is a prefix of n = 64. What a method
+    decoded itself, it decoded in the shape of its blocks, which n does not change either.
     """
     if job.supply is None:
-        job.supply = Supply(_bundle(job), _sampler(turn, job), job.request.seed)
+        job.supply = _new_supply(turn, job, job.seed)
     batch = turn.options.batch_rows
     if job.supply.ready < batch:
         _propose(turn, job.supply, [job])
+    if job.supply.ready and (job.supply.decoded or not job.decode):
+        _deliver(turn, job, job.supply.take(min(job.supply.ready, job.missing)))
+        return
     if job.supply.ready < batch:
-        return 0
-    if not job.request.decode:
-        useful = min(job.supply.ready, job.missing)
-        job.add(job.supply.take(useful), None)
-        return useful
+        return
     take, useful = job.supply.take(batch), min(batch, job.missing)
     started = perf_counter()
-    rows = decode(_bundle(job), take.latents)
-    _charge([job], "decode", perf_counter() - started)
-    turn.accounts.decoded(job.model.name, batch, batch - useful, perf_counter() - started)
+    rows = decode(job.bundle, take.latents)
+    seconds = perf_counter() - started
+    job.charge("decode", seconds)
+    turn.accounts.decoded(job.model, batch, batch - useful, seconds)
     weights = None if take.weights is None else take.weights[:useful]
     job.add(Take(take.latents[:useful], weights, take.proposals), rows[:useful])
-    return useful
 
 
-def _shared_turn(turn: Turn, jobs: list[Job]) -> int:
-    """One generator call for all jobs of the party, split max-min fairly."""
-    capacity = turn.options.batch_rows if jobs[0].request.decode else turn.options.proposal_block
-    shares = fair_shares([job.missing for job in jobs], capacity)
-    portions: list[tuple[Job, Take]] = []
-    for method in dict.fromkeys(job.method for job in jobs):
-        ours = [(job, share) for job, share in zip(jobs, shares, strict=True) if job.method == method and share]
-        portions += _hand_out(turn, method, ours)
-    if not portions:
-        return 0
-    made = sum(len(take.latents) for _, take in portions)
-    if not jobs[0].request.decode:
-        for job, take in portions:
-            job.add(take, None)
-        return made
+def _shared_turn(turn: Turn, jobs: list[SampleJob]) -> None:
+    """One generator call for all jobs of the party, split max-min fairly; what comes decoded needs none."""
     started = perf_counter()
-    rows = decode(_bundle(jobs[0]), torch.cat([take.latents for _, take in portions]))
+    capacity = turn.options.batch_rows if jobs[0].decode else turn.options.proposal_block
+    shares = fair_shares([job.missing for job in jobs], capacity)
+    wanted: dict[SupplyKey, list[tuple[SampleJob, int]]] = {}
+    for job, share in zip(jobs, shares, strict=True):
+        if share:
+            wanted.setdefault(job.key, []).append((job, share))
+    undecoded: list[tuple[SampleJob, Take]] = []
+    for key, ours in wanted.items():
+        may_propose = key == jobs[0].key or perf_counter() - started < PROPOSE_SECONDS
+        for job, take in _hand_out(turn, ours, may_propose):
+            # At once: what is decoded must be in somebody's books before anything else can fail.
+            if take.samples is not None or not job.decode:
+                _deliver(turn, job, take)
+            else:
+                undecoded.append((job, take))
+    if undecoded:
+        _decode_together(turn, undecoded)
+
+
+def _decode_together(turn: Turn, portions: list[tuple[SampleJob, Take]]) -> None:
+    first = portions[0][0]
+    started = perf_counter()
+    rows = decode(first.bundle, torch.cat([take.latents for _, take in portions]))
     seconds = perf_counter() - started
-    turn.accounts.decoded(jobs[0].model.name, made, 0, seconds)
+    turn.accounts.decoded(first.model, len(rows), 0, seconds)
     offset = 0
     for job, take in portions:
         job.charge("decode", seconds)
         job.add(take, rows[offset : offset + len(take.latents)])
         offset += len(take.latents)
-    return made
 
 
-def _hand_out(turn: Turn, method: str, wanted: list[tuple[Job, int]]) -> list[tuple[Job, Take]]:
-    """Accepted latents for jobs of one method, as far as one more block of proposals reaches."""
-    if not wanted:
-        return []
+def _hand_out(turn: Turn, wanted: list[tuple[SampleJob, int]], may_propose: bool) -> list[tuple[SampleJob, Take]]:
+    """Accepted latents for jobs of one supply, as far as one more block of proposals reaches."""
     first = wanted[0][0]
-    key = (first.model.name, method)
-    if key not in turn.supplies:
-        turn.supplies[key] = Supply(_bundle(first), _sampler(turn, first), None)
-    supply = turn.supplies[key]
+    supply = turn.supplies.get(first.key, lambda: _new_supply(turn, first, None))
     total = sum(share for _, share in wanted)
-    if supply.ready < total:
+    if supply.ready < total and may_propose:
         _propose(turn, supply, [job for job, _ in wanted])
     given = fair_shares([share for _, share in wanted], min(total, supply.ready))
     return [(job, supply.take(rows)) for (job, _), rows in zip(wanted, given, strict=True) if rows]
 
 
-def _propose(turn: Turn, supply: Supply, jobs: list[Job]) -> None:
+def _deliver(turn: Turn, job: SampleJob, take: Take) -> None:
+    """Rows that need no generator any more: decoded by their method, or wanted as latents only."""
+    if take.samples is None:
+        job.add(take, None)
+        return
+    turn.accounts.taken(job.model, len(take.samples))
+    if job.decode:
+        job.add(take, to_rows(job.bundle, take.samples))
+    else:
+        turn.accounts.unwanted(len(take.samples))
+        job.add(take, None)
+
+
+def _new_supply(turn: Turn, job: SampleJob, seed: int | None) -> Supply:
+    return Supply(job.bundle, job.choice.sampler, seed, turn.options.max_proposals_per_sample)
+
+
+def _propose(turn: Turn, supply: Supply, jobs: list[SampleJob]) -> None:
     started = perf_counter()
     block = supply.propose()
     seconds = perf_counter() - started
     turn.accounts.evaluated(supply, block, seconds)
-    _charge(jobs, "propose", seconds)
-    supply.check_stalled()
-
-
-def _charge(jobs: list[Job], stage: str, seconds: float) -> None:
     for job in jobs:
-        job.charge(stage, seconds)
-
-
-def _bundle(job: Job) -> Bundle:
-    assert job.model.bundle is not None
-    return job.model.bundle
-
-
-def _sampler(turn: Turn, job: Job) -> Sampler:
-    return bind(_bundle(job), job.method, sizes=turn.options.blocks)
+        job.charge("propose", seconds)
+    supply.check_stalled()

@@ -14,9 +14,8 @@ from starlette.routing import compile_path
 
 from service.engine.engine import Engine
 from service.engine.errors import EngineError
-from service.http import catalog, docs, page, probes, samples
+from service.http import catalog, docs, latents, page, probes, samples
 from service.http.access import AccessLayer
-from service.http.parameters import SAMPLE_PARAMETERS
 from service.http.problems import (
     ProblemError,
     from_engine,
@@ -43,8 +42,8 @@ def create_app(engine: Engine, settings: Settings) -> FastAPI:
         middleware=[Middleware(AccessLayer, metrics=engine.metrics, in_flight=service.in_flight)],
     )
     app.state.service = service
-    for module in (samples, catalog, probes, docs, page):
-        app.include_router(module.router)
+    for router in (samples.build_router(), *(module.router for module in (latents, catalog, probes, docs, page))):
+        app.include_router(router)
     app.add_exception_handler(ProblemError, _answer_problem)
     app.add_exception_handler(EngineError, _answer_engine)
     app.add_exception_handler(RequestValidationError, _answer_validation)
@@ -64,7 +63,7 @@ async def _answer_engine(request: Request, error: Exception) -> Response:
 
 async def _answer_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return await _answer_problem(request, from_validation(error, SAMPLE_PARAMETERS))
+    return await _answer_problem(request, from_validation(error))
 
 
 async def _answer_http(request: Request, error: Exception) -> Response:

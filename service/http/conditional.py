@@ -12,9 +12,12 @@ from service.engine.jobs import SampleRequest
 
 
 def entity_tag(request: SampleRequest, format_name: str, fingerprint: str) -> str:
-    """A strong ETag of all that decides the bytes: the resolved request, the fingerprint, the encoders."""
+    """A strong ETag of all that decides the bytes: the resolved request, the fingerprint, the encoders.
+
+    ``request`` has all parameters of its method, defaults included, as JSON could hold them.
+    """
     facts = [request.model, request.method, request.n, request.seed, request.decode, format_name, fingerprint]
-    text = json.dumps([*facts, PIL.__version__, np.__version__])
+    text = json.dumps([*facts, sorted(request.parameters.items()), PIL.__version__, np.__version__])
     return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from html import escape
 from typing import Any
 
@@ -40,19 +41,27 @@ def render(document: dict[str, Any]) -> str:
 
 def _operation(verb: str, path: str, operation: dict[str, Any]) -> str:
     rows = "".join(_parameter(parameter) for parameter in operation.get("parameters", []))
+    takes = ", ".join(operation.get("requestBody", {}).get("content", {}))
+    body = f"<p>Body: {escape(takes)}</p>" if takes else ""
     table = f"<table><tr><th>Parameter</th><th>Type</th><th>Default</th><th></th></tr>{rows}</table>" if rows else ""
     answers = ", ".join(
         f"{status} {' / '.join(answer.get('content', {}))}" for status, answer in operation["responses"].items()
     )
     text = escape(operation.get("description", ""))
     heading = f"<code>{verb.upper()} {escape(path)}</code>"
-    return f"<h2>{heading}</h2><p>{text}</p>{table}<p>Answers: {escape(answers)}</p>"
+    return f"<h2>{heading}</h2><p>{text}</p>{table}{body}<p>Answers: {escape(answers)}</p>"
+
+
+def _kinds(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield schema
+    for item in schema.get("anyOf", []):
+        yield from _kinds(item)
 
 
 def _parameter(parameter: dict[str, Any]) -> str:
     schema = parameter["schema"]
-    kinds = [schema, *schema.get("anyOf", [])]
-    kind = " | ".join(item["type"] for item in kinds if item.get("type", "null") != "null")
+    kinds = list(_kinds(schema))
+    kind = " | ".join(dict.fromkeys(item["type"] for item in kinds if item.get("type", "null") != "null"))
     choices = ", ".join(str(value) for item in kinds for value in item.get("enum", []))
     text = f"{parameter.get('description', '')} {f'One of {choices}.' if choices else ''}"
     cells = (

@@ -1,57 +1,126 @@
-"""The query string of a request for samples."""
+"""The query strings: what every request may say, what only some methods take, and how OpenAPI shows both."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
-from sampling.methods import METHODS
+from sampling.method import Method
 from sampling.streams import MAX_SEED
 from service.engine.encoders.formats import FORMATS
-from service.http.problems import FieldError, ProblemError
+from service.http.problems import FieldError, ProblemError, field_errors, invalid_all
+
+MODEL = Field(description="A name from /models; the default model otherwise.")
+FORMAT = Field(description="Beats the Accept header.", json_schema_extra={"enum": list(FORMATS)})
 
 
-class SampleQuery(BaseModel):
+class _Query(BaseModel):
     """Names are checked where they are resolved, so that a wrong one can be answered with the right ones."""
 
     model_config = ConfigDict(extra="forbid")
 
-    method: Annotated[
-        str | None,
-        Field(
-            description="How latents are chosen; latentrs where the model can.",
-            json_schema_extra={"enum": list(METHODS)},
-        ),
-    ] = None
+
+class SampleQuery(_Query):
+    """Of POST and GET /sample; the method's own parameters come beside them."""
+
+    method: Annotated[str | None, Field(description="How latents are chosen; latentrs where the model can.")] = None
     n: Annotated[int, Field(ge=1, description="How many samples.")] = 1
-    model: Annotated[str | None, Field(description="A name from /models; the default model otherwise.")] = None
+    model: Annotated[str | None, MODEL] = None
     seed: Annotated[
         int | None,
         Field(ge=0, le=MAX_SEED, description="The same seed gives the same bytes, and n = 10 begins n = 64."),
     ] = None
-    format: Annotated[
-        str | None, Field(description="Beats the Accept header.", json_schema_extra={"enum": list(FORMATS)})
-    ] = None
+    format: Annotated[str | None, FORMAT] = None
     images: Annotated[bool, Field(description="json only: decode, and add the images or points.")] = False
 
 
-SAMPLE_PARAMETERS = tuple(SampleQuery.model_fields)
+class DecodeQuery(_Query):
+    """Of POST /decode."""
+
+    model: Annotated[str | None, MODEL] = None
+    format: Annotated[str | None, FORMAT] = None
 
 
-def refuse_duplicates(request: Request) -> None:
+class ScoreQuery(_Query):
+    """Of POST /score."""
+
+    model: Annotated[str | None, MODEL] = None
+
+
+Query = TypeVar("Query", bound=_Query)
+
+
+def read_query(request: Request, kind: type[Query], others: Collection[str] = ()) -> tuple[Query, dict[str, str]]:
+    """The query string as ``kind``, and those of ``others`` that were given, as text.
+
+    Raises ProblemError (422) that names every parameter that is wrong, unknown or given twice.
+    """
+    _refuse_duplicates(request)
+    given = dict(request.query_params)
+    taken = {name: given.pop(name) for name in others if name in given}
+    try:
+        return kind.model_validate(given), taken
+    except ValidationError as error:
+        raise invalid_all(field_errors(error.errors(), (*kind.model_fields, *others))) from error
+
+
+def method_parameters(methods: Mapping[str, Method]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Every parameter that some method takes: its JSON schema by method. Raises ValueError for a name that is ours."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for name, method in methods.items():
+        for parameter, schema in method.parameters.model_json_schema().get("properties", {}).items():
+            if parameter in SampleQuery.model_fields:
+                raise ValueError(f"method {name} calls a parameter {parameter!r}, which every request has already")
+            found.setdefault(parameter, {})[name] = schema
+    return found
+
+
+def sample_openapi(methods: Mapping[str, Method]) -> list[dict[str, Any]]:
+    """OpenAPI parameters of /sample: those of every method once each, with the methods that take them."""
+    common = query_openapi(SampleQuery)
+    next(item for item in common if item["name"] == "method")["schema"]["enum"] = list(methods)
+    return [*common, *(_shared(name, schemas) for name, schemas in method_parameters(methods).items())]
+
+
+def query_openapi(kind: type[BaseModel]) -> list[dict[str, Any]]:
+    """OpenAPI parameters of a query string."""
+    return [_openapi(name, schema) for name, schema in kind.model_json_schema()["properties"].items()]
+
+
+def _shared(name: str, schemas: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """One parameter of several methods; where they differ, each one's text says so."""
+    texts: dict[str, list[str]] = {}
+    kinds: list[dict[str, Any]] = []
+    for method, schema in schemas.items():
+        default = f" Default {schema['default']}." if schema.get("default") is not None else ""
+        text = schema.get("description", "") or schema.get("title", name)
+        texts.setdefault(text.rstrip(".") + "." + default, []).append(method)
+        kind = {key: value for key, value in schema.items() if key not in ("title", "description", "default")}
+        if kind not in kinds:
+            kinds.append(kind)
+    description = " ".join(f"For {', '.join(takers)}: {text}" for text, takers in texts.items())
+    schema = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
+
+
+def _openapi(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    shown = {key: value for key, value in schema.items() if key != "description"}
+    text = schema.get("description", "")
+    return {"name": name, "in": "query", "required": False, "description": text, "schema": shown}
+
+
+def _refuse_duplicates(request: Request) -> None:
     """Two values for one name: neither is what was meant. Raises ProblemError (422)."""
     counts = Counter(name for name, _ in request.query_params.multi_items())
-    errors = [
-        FieldError(parameter=name, detail=f"given {count} times; give it once.")
-        for name, count in counts.items()
-        if count > 1
-    ]
-    if errors:
-        detail = " ".join(f"{error.parameter}: {error.detail}" for error in errors)
-        raise ProblemError("invalid_parameters", detail, errors)
+    twice = {name: count for name, count in counts.items() if count > 1}
+    if twice:
+        raise invalid_all(
+            [FieldError(parameter=name, detail=f"given {count} times; give it once.") for name, count in twice.items()]
+        )
 
 
 async def refuse_body(request: Request) -> None:

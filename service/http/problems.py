@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
@@ -12,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.engine.errors import EngineError, Overloaded
+from service.engine.errors import EngineError, InvalidParameters, Overloaded
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 DRAINING_RETRY_SECONDS = 5
@@ -24,10 +26,13 @@ CODES: dict[str, tuple[int, str]] = {
     "report_not_found": (404, "The model has no report"),
     "method_not_allowed": (405, "The resource does not take this HTTP method"),
     "not_acceptable": (406, "None of the formats asked for exists"),
+    "body_too_large": (413, "The body is too large"),
     "body_not_supported": (415, "The request must not have a body"),
+    "unsupported_media_type": (415, "The body has another type"),
     "invalid_parameters": (422, "A parameter is not valid"),
     "method_unknown": (422, "There is no such sampling method"),
     "method_unavailable": (422, "The sampling method is not available"),
+    "network_missing": (422, "The model lacks a network"),
     "too_many_samples": (422, "Too many samples for one request"),
     "rejection_stalled": (500, "The method accepts too few latents of this model"),
     "generation_failed": (500, "The model failed"),
@@ -37,6 +42,13 @@ CODES: dict[str, tuple[int, str]] = {
     "draining": (503, "The server is shutting down"),
 }
 STATUS_CODES = {404: "not_found", 405: "method_not_allowed", 406: "not_acceptable", 415: "body_not_supported"}
+# Which parameter an engine's refusal is about.
+BLAMED = {
+    "method_unknown": "method",
+    "method_unavailable": "method",
+    "model_not_found": "model",
+    "network_missing": "model",
+}
 
 
 class FieldError(BaseModel):
@@ -98,16 +110,27 @@ def from_engine(error: EngineError) -> ProblemError:
         headers["Retry-After"] = str(error.retry_after)
     elif error.code == "draining":
         headers |= {"Retry-After": str(DRAINING_RETRY_SECONDS), "Connection": "close"}
-    parameter = {"method_unknown": "method", "method_unavailable": "method", "model_not_found": "model"}.get(error.code)
-    errors = [FieldError(parameter=parameter, detail=str(error))] if parameter else []
+    problems = error.problems if isinstance(error, InvalidParameters) else {}
+    if error.code in BLAMED:
+        problems = {BLAMED[error.code]: str(error)}
+    errors = [FieldError(parameter=name, detail=sentence) for name, sentence in problems.items()]
     return ProblemError(error.code, str(error), errors, headers)
 
 
-def from_validation(error: RequestValidationError, known: tuple[str, ...] = ()) -> ProblemError:
-    """Pydantic's complaints, one a parameter, in our words where theirs need context."""
-    errors = [_field_error(item, known) for item in error.errors()]
-    detail = " ".join(f"{item.parameter}: {item.detail}" for item in errors)
+def invalid_all(errors: list[FieldError]) -> ProblemError:
+    """Several parameters are wrong, all named at once."""
+    detail = " ".join(f"{error.parameter}: {error.detail}" for error in errors)
     return ProblemError("invalid_parameters", detail, errors)
+
+
+def from_validation(error: RequestValidationError) -> ProblemError:
+    """FastAPI's own complaints."""
+    return invalid_all(field_errors(error.errors()))
+
+
+def field_errors(items: Sequence[Mapping[str, Any]], known: Sequence[str] = ()) -> list[FieldError]:
+    """Pydantic's complaints, one a parameter, in our words where theirs need context; ``known`` are the right names."""
+    return [_field_error(item, known) for item in items]
 
 
 def from_http(error: HTTPException, verb: str, path: str, allowed: list[str]) -> ProblemError:
@@ -133,9 +156,8 @@ def _sentence(error: HTTPException) -> str:
     return detail if detail.endswith(".") else detail + "."
 
 
-def _field_error(item: dict[str, object], known: tuple[str, ...]) -> FieldError:
+def _field_error(item: Mapping[str, Any], known: Sequence[str]) -> FieldError:
     location = item["loc"]
-    assert isinstance(location, tuple)
     name = str(location[-1])
     if item["type"] == "extra_forbidden":
         return FieldError(parameter=name, detail=f"unknown parameter; this takes {', '.join(known)}.")

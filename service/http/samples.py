@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import Future
-from time import perf_counter
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from models.bundle import Bundle
+from sampling.method import Method
+from sampling.methods import METHODS
 from service.engine.encoders.formats import FORMATS, Format, largest
 from service.engine.jobs import SampleRequest, Samples
+from service.http.answers import answer_rows
 from service.http.conditional import entity_tag, matches
+from service.http.hangup import CLIENT_CLOSED_REQUEST, result_or_hangup
 from service.http.negotiation import choose_format
-from service.http.parameters import SampleQuery, refuse_body, refuse_duplicates
+from service.http.parameters import SampleQuery, method_parameters, read_query, refuse_body, sample_openapi
 from service.http.problems import PROBLEM_MEDIA_TYPE, Problem, invalid
 from service.http.records import record_of
 from service.http.state import Service, service_of
 
-# Nobody reads it: the client has hung up. The access line shows it (nginx's number).
-CLIENT_CLOSED_REQUEST = 499
-
-router = APIRouter()
 _PROBLEM: dict[str, Any] = {"model": Problem, "content": {PROBLEM_MEDIA_TYPE: {}}}
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
@@ -34,51 +32,57 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-async def sample(request: Request, query: Annotated[SampleQuery, Query()]) -> Response:
-    """Samples of a model: filtered by its importance weights (latentrs), or straight from the prior."""
+def build_router(methods: Mapping[str, Method] = METHODS) -> APIRouter:
+    """The routes, described with the parameters of ``methods`` as they are now."""
+    router = APIRouter()
+    described = {"parameters": sample_openapi(methods)}
+    for verb in ("GET", "POST"):
+        router.add_api_route(
+            "/sample", sample, methods=[verb], operation_id=f"{verb.lower()}_sample", response_class=Response,
+            responses=RESPONSES, openapi_extra=described,
+        )  # fmt: skip
+    return router
+
+
+async def sample(request: Request) -> Response:
+    """Samples of a model, chosen by a method: filtered by importance weights (latentrs), straight from the prior, ...
+
+    A method's own parameters (steps, acceptance, ...) stand beside n and seed; /models/{name} lists them by method.
+    """
     service, record = service_of(request), record_of(request.scope)
-    refuse_duplicates(request)
+    query, given = read_query(request, SampleQuery, method_parameters(METHODS))
     await refuse_body(request)
-    model, method = service.engine.resolve(query.model, query.method)
-    record.model, record.method, record.n = model.name, method, query.n
+    choice = service.engine.resolve(query.model, query.method, given)
+    bundle = choice.bundle
+    record.model, record.method, record.n = bundle.name, choice.method, query.n
     fmt = choose_format(query.format, request.headers.get("accept"))
-    assert model.bundle is not None
-    _check_size(service, model.bundle, query, fmt)
-    wanted = SampleRequest(query.n, model.name, method, query.seed, decode=fmt.name != "json" or query.images)
+    check_size(service, bundle, query.n, fmt, query.images)
+    decode = fmt.name != "json" or query.images
+    parameters = choice.parameters.model_dump()
+    wanted = SampleRequest(query.n, bundle.name, choice.method, query.seed, decode, parameters)
     headers = _cache_headers(request, service, wanted, fmt)
     if "ETag" in headers and matches(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    samples = await _result_or_hangup(request, service.engine.submit(wanted))
+    samples = await result_or_hangup(request, service.engine.submit(wanted))
     if samples is None:
         record.outcome = "cancelled"
         return Response(status_code=CLIENT_CLOSED_REQUEST)
-    started = perf_counter()
-    body = await asyncio.get_running_loop().run_in_executor(service.encoders, fmt.encode, samples)
-    encode = perf_counter() - started
-    service.engine.metrics.stage_seconds.labels("encode").observe(encode)
-    record.stages = {**samples.stages, "encode": encode}
-    return Response(body, headers={**headers, **_sample_headers(samples)}, media_type=fmt.media_type)
+    return await answer_rows(request, samples, fmt, {**headers, **_sample_headers(samples)})
 
 
-router.add_api_route(
-    "/sample", sample, methods=["GET"], operation_id="get_sample", response_class=Response, responses=RESPONSES
-)
-router.add_api_route(
-    "/sample", sample, methods=["POST"], operation_id="post_sample", response_class=Response, responses=RESPONSES
-)
-
-
-def _check_size(service: Service, bundle: Bundle, query: SampleQuery, fmt: Format) -> None:
+def check_size(service: Service, bundle: Bundle, n: int, fmt: Format, images: bool, parameter: str = "n") -> None:
     """Raises ProblemError (422) that names the cap, and the formats that would do."""
     most = service.settings.limits.max_n
-    if query.n > most:
-        raise invalid("n", f"at most {most} samples a request, not {query.n}.", "too_many_samples")
-    caps = {name: largest(name, bundle, service.limits, query.images) for name in FORMATS}
-    if query.n <= caps[fmt.name]:
+    if n > most:
+        raise invalid(parameter, f"at most {most} samples a request, not {n}.", "too_many_samples")
+    caps = {name: largest(name, bundle, service.limits, images) for name in FORMATS}
+    if n <= caps[fmt.name]:
         return
-    others = [f"{name} up to {min(cap, most)}" for name, cap in caps.items() if cap >= query.n]
+    others = [f"{name} up to {min(cap, most)}" for name, cap in caps.items() if cap >= n]
     hint = f"; {' and '.join(others)} would do." if others else "; ask several times."
-    raise invalid("n", f"{fmt.name} holds at most {caps[fmt.name]} samples of {bundle.name}{hint}", "too_many_samples")
+    raise invalid(
+        parameter, f"{fmt.name} holds at most {caps[fmt.name]} samples of {bundle.name}{hint}", "too_many_samples"
+    )
 
 
 def _cache_headers(request: Request, service: Service, wanted: SampleRequest, fmt: Format) -> dict[str, str]:
@@ -93,29 +97,10 @@ def _cache_headers(request: Request, service: Service, wanted: SampleRequest, fm
 def _sample_headers(samples: Samples) -> dict[str, str]:
     """An unseeded request has no Sample-Seed: it took from shared blocks, no seed would bring it back."""
     headers = {
-        "Sample-Count": str(samples.n),
         "Sample-Method": samples.method,
-        "Sample-Model": samples.model,
         "Sample-Proposals": str(samples.proposals),
         "Sample-Acceptance-Rate": f"{samples.acceptance_rate:.6g}",
-        "Sample-Fingerprint": samples.fingerprint,
     }
+    if samples.expected_acceptance is not None:
+        headers["Sample-Expected-Acceptance-Rate"] = f"{samples.expected_acceptance:.6g}"
     return headers if samples.seed is None else {**headers, "Sample-Seed": str(samples.seed)}
-
-
-async def _result_or_hangup(request: Request, future: Future[Samples]) -> Samples | None:
-    """The samples, or None when the client hung up first: then the work stops at the next batch."""
-    result = asyncio.wrap_future(future)
-    hangup = asyncio.ensure_future(_hangup(request))
-    either: set[asyncio.Future[Any]] = {result, hangup}
-    try:
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        return await result if result.done() else None
-    finally:
-        hangup.cancel()
-        result.cancel()
-
-
-async def _hangup(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

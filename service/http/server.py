@@ -61,8 +61,9 @@ def build_engine(settings: Settings, metrics: Metrics) -> Engine:
     """An engine, not started, as the settings want it."""
     dials = settings.engine
     options = EngineOptions(
-        dials.batch_rows, dials.proposal_block, dials.queue_rows, dials.queue_requests, dials.threads
-    )
+        dials.batch_rows, dials.proposal_block, dials.queue_rows, dials.queue_requests, dials.threads,
+        settings.limits.max_proposals_per_sample,
+    )  # fmt: skip
     return Engine(settings.bundles, settings.default_model, options, metrics)
 
 

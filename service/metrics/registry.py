@@ -19,9 +19,12 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 # From half a millisecond (a 2-D point) to minutes (100,000 images on a small CPU).
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-STAGES = ("queue", "propose", "decode", "encode")
+STAGES = ("queue", "propose", "score", "refine", "decode", "encode")
 OUTCOMES = ("ok", "not_modified", "invalid", "refused", "failed", "cancelled")
-WASTE = ("padding", "cancelled", "failed")
+# Why a decoded row reached nobody: it filled up a batch; its request was cancelled or failed; a method decoded it to
+# choose another, or to learn something; it was left over when its seeded request was done; its supply was dropped;
+# its request wanted only the latent.
+WASTE = ("padding", "cancelled", "failed", "rejected", "surplus", "evicted", "latents_only")
 NO_METHOD = "none"
 
 
@@ -51,6 +54,9 @@ class Metrics:
         )
         self.delivered_rows = Counter(
             "winnow_delivered_rows", "Decoded rows that a request got.", ("model",), registry=registry
+        )
+        self.supply_rows = Gauge(
+            "winnow_supply_rows", "Decoded rows that wait for a request.", ("model",), registry=registry
         )
         self.rows_wasted = Counter(
             "winnow_rows_wasted", "Decoded rows that nobody got.", ("reason",), registry=registry
@@ -82,7 +88,9 @@ class Metrics:
             for outcome in OUTCOMES:
                 self.requests.labels(method, outcome)
         for model in models:
-            for by_model in (self.weight_bound_exceeded, self.mean_weight, self.decoded_rows, self.delivered_rows):
+            for by_model in (
+                self.weight_bound_exceeded, self.mean_weight, self.decoded_rows, self.delivered_rows, self.supply_rows
+            ):  # fmt: skip
                 by_model.labels(model)
             for method in methods:
                 for by_pair in (self.samples, self.proposals, self.accepted, self.expected_accepted):

@@ -10,7 +10,9 @@ from typing import Any
 import httpx
 import pytest
 from tiny_bundles import BATCH, BLOCK, IMAGE, IMAGE_GENERATOR, POINT_GENERATOR, POINTS, never, uneven, write_bundle
+from toy_methods import TOYS
 
+from sampling.methods import METHODS
 from service.engine.engine import Engine
 from service.engine.options import EngineOptions
 from service.http.app import create_app
@@ -27,6 +29,13 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_bundle(root, "plain", POINTS, POINT_GENERATOR, None)
     write_bundle(root, "barren", POINTS, POINT_GENERATOR, never)
     return root
+
+
+@pytest.fixture
+def toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy methods are methods; ask for this before an engine or an application."""
+    for method in TOYS:
+        monkeypatch.setitem(METHODS, method.name, method)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from books import books_balance
 from tiny_bundles import BATCH, BLOCK
 
 from models.bundle import load_bundle
@@ -25,15 +26,6 @@ Start = Callable[..., Engine]
 
 def draw(engine: Engine, **request: Any) -> Samples:
     return engine.submit(SampleRequest(**request)).result(timeout=120)
-
-
-def books_balance(engine: Engine) -> bool:
-    value = engine.metrics.value
-    models = list(engine.catalog.models)
-    decoded = sum(value("winnow_decoded_rows_total", model=model) for model in models)
-    delivered = sum(value("winnow_delivered_rows_total", model=model) for model in models)
-    wasted = sum(value("winnow_rows_wasted_total", reason=reason) for reason in ("padding", "cancelled", "failed"))
-    return decoded > 0 and decoded == delivered + wasted
 
 
 class Gate:

@@ -41,9 +41,7 @@ def problem(answer: httpx.Response) -> dict[str, Any]:
         ("n=1&n=1", 422, "invalid_parameters", "n"),
         ("method=nope", 422, "method_unknown", "method"),
         ("method=", 422, "method_unknown", "method"),
-        ("method=drs", 422, "method_unavailable", "method"),
-        ("method=latentrs+ga", 422, "method_unavailable", "method"),
-        ("method=latentrs%2Bga", 422, "method_unavailable", "method"),
+        ("method=wanting", 422, "method_unavailable", "method"),
         ("method=latentrs&model=plain", 422, "method_unavailable", "method"),
         ("seed=x", 422, "invalid_parameters", "seed"),
         ("seed=-1", 422, "invalid_parameters", "seed"),
@@ -52,12 +50,25 @@ def problem(answer: httpx.Response) -> dict[str, Any]:
         ("model=nope", 404, "model_not_found", "model"),
         ("model=../images", 404, "model_not_found", "model"),
         ("images=maybe", 422, "invalid_parameters", "images"),
-        ("steps=4", 422, "invalid_parameters", "steps"),
+        ("stepps=4", 422, "invalid_parameters", "stepps"),
+        ("method=prior&steps=4", 422, "invalid_parameters", "steps"),
+        ("method=moving&acceptance=0.5", 422, "invalid_parameters", "acceptance"),
+        ("method=moving&steps=1001", 422, "invalid_parameters", "steps"),
+        ("method=moving&steps=", 422, "invalid_parameters", "steps"),
+        ("method=moving&steps=1&steps=1", 422, "invalid_parameters", "steps"),
+        ("method=moving&step_size=nan", 422, "invalid_parameters", "step_size"),
+        ("method=moving&road=none", 422, "invalid_parameters", "road"),
+        ("method=picky&steps=5", 422, "invalid_parameters", "steps"),
+        ("method=picky&acceptance=0", 422, "invalid_parameters", "acceptance"),
+        ("method=picky&acceptance=0.001", 422, "invalid_parameters", "acceptance"),
+        ("method=picky&cap=3", 422, "invalid_parameters", "cap"),
         ("N=4", 422, "invalid_parameters", "N"),
     ],
 )
 @pytest.mark.parametrize("verb", ["GET", "POST"])
-def test_a_wrong_parameter_is_named(api: Any, verb: str, query: str, status: int, code: str, parameter: str) -> None:
+def test_a_wrong_parameter_is_named(
+    toys: None, api: Any, verb: str, query: str, status: int, code: str, parameter: str
+) -> None:
     found = problem(api.together([(verb, f"/sample?{query}")])[0])
     assert (found["status"], found["code"]) == (status, code)
     assert [error["parameter"] for error in found["errors"]] == [parameter]
@@ -66,7 +77,7 @@ def test_a_wrong_parameter_is_named(api: Any, verb: str, query: str, status: int
 def test_the_detail_says_what_would_do(api: Any) -> None:
     assert "prior, latentrs" in problem(api.post("/sample?method=nope"))["detail"]
     assert "images, plain, points" in problem(api.post("/sample?model=nope"))["detail"]
-    assert "method, n, model, seed" in problem(api.post("/sample?steps=1"))["detail"]
+    assert "method, n, model, seed" in problem(api.post("/sample?nope=1"))["detail"]
     assert "4096" in (detail := problem(api.post("/sample?n=5000"))["detail"])
     assert "npz up to 100000" in detail
 

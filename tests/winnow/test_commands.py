@@ -55,6 +55,7 @@ def test_models_lists_every_bundle_and_why_one_is_broken(workplace: Path, capsys
         (["sample", "points", "-n", "0"], "n must be at least 1"),
         (["sample", "points", "--seed", "-1"], "the seed must lie in"),
         (["sample", "points", "--method", "drs"], "needs a network 'classifier'"),
+        (["sample", "points", "--method", "nope"], "There is no method 'nope'"),
         (["sample", "points", "-o", "samples.bmp"], "no format is called 'bmp'"),
         (["sample", "points", "-o", "no/such/folder.png"], "cannot write"),
         (["sample", "points", "-n", "999999999"], "holds at most"),

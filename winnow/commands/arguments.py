@@ -52,6 +52,14 @@ seed = whole(0, MAX_SEED)
 threads = whole(1, MAX_THREADS)
 
 
+def assignment(text: str) -> tuple[str, str]:
+    """An argparse type: ``name=value``."""
+    name, equals, value = text.partition("=")
+    if not (equals and name.isidentifier()):
+        raise argparse.ArgumentTypeError(f"must be NAME=VALUE, as in steps=20, not {text!r}")
+    return name, value
+
+
 def source(text: str) -> str:
     """An argparse type: the name or path of data, not empty."""
     if not text.strip():

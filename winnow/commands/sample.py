@@ -7,16 +7,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from winnow.commands.arguments import assignment
 from winnow.failure import CommandFailed
 
 FORMATS = ("png", "npz", "json")
+# What every request may say; no method calls a parameter of its own so.
+OPTIONS = ("method", "n", "seed", "format", "images", "model")
 
 
 def register(commands: Any) -> None:
     parser = commands.add_parser("sample", help="write samples into a file, without a server or from one")
     parser.add_argument("bundle", nargs="?", help="folder, or name under bundles/ (with --server: a model's name)")
     parser.add_argument("--bundles", type=Path, default=Path("bundles"), help="where names are looked up")
-    parser.add_argument("--method", help="prior or latentrs (default: latentrs where the bundle can)")
+    parser.add_argument("--method", help="how latents are chosen (default: latentrs where the bundle can)")
+    # Not one option a parameter: the methods are read from torch code, which no --help should wait for, and a server
+    # may have methods that this installation has not.
+    parser.add_argument(
+        "--set", metavar="NAME=VALUE", type=assignment, action="append", default=[],
+        help="a parameter of the method, as in --set steps=20; repeat it for several",
+    )  # fmt: skip
     parser.add_argument("-n", "--n", type=int, default=1, help="how many (default: 1)")
     parser.add_argument("--seed", type=int, help="the same seed gives the same samples")
     parser.add_argument("--format", choices=FORMATS, help="default: by the ending of --out, else png")
@@ -27,6 +36,7 @@ def register(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    args.set = _parameters(args.set)
     fmt = args.format or _format_of(args.out)
     body = _remote(args, fmt) if args.server else _local(args, fmt)
     out = args.out or f"samples.{fmt}"
@@ -41,6 +51,18 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _parameters(given: list[tuple[str, str]]) -> dict[str, str]:
+    """Raises CommandFailed for a name that is set twice or has an option of its own."""
+    found: dict[str, str] = {}
+    for name, value in given:
+        if name in OPTIONS:
+            raise CommandFailed(f"--set {name}={value}: {name} belongs to every method; it has its own argument")
+        if name in found:
+            raise CommandFailed(f"--set {name} is given twice; give it once")
+        found[name] = value
+    return found
+
+
 def _format_of(out: str | None) -> str:
     suffix = Path(out).suffix.removeprefix(".") if out and out != "-" else ""
     if suffix and suffix not in FORMATS:
@@ -53,8 +75,9 @@ def _remote(args: argparse.Namespace, fmt: str) -> bytes:
 
     with Client(args.server) as client:
         return client.fetch(
-            n=args.n, method=args.method, model=args.bundle, seed=args.seed, format=fmt, images=args.images or None
-        )
+            n=args.n, method=args.method, model=args.bundle, seed=args.seed, format=fmt, images=args.images or None,
+            **args.set,
+        )  # fmt: skip
 
 
 def _folder(args: argparse.Namespace) -> Path:
@@ -83,11 +106,11 @@ def _local(args: argparse.Namespace, fmt: str) -> bytes:
     engine = Engine(_folder(args), None, EngineOptions(), Metrics())
     engine.start()
     try:
-        bundle = engine.resolve(None, args.method)[0].bundle
-        assert bundle is not None
+        bundle = engine.resolve(None, args.method, args.set).bundle
         if args.n > (most := largest(fmt, bundle, Limits(), args.images)):
             raise CommandFailed(f"{fmt} holds at most {most} samples of {bundle.name}; ask several times")
-        request = SampleRequest(args.n, None, args.method, args.seed, decode=fmt != "json" or args.images)
+        decode = fmt != "json" or args.images
+        request = SampleRequest(args.n, None, args.method, args.seed, decode, args.set)
         future = engine.submit(request)
         try:
             return ENCODERS[fmt].encode(future.result())

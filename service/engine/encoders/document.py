@@ -9,37 +9,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.encoders.png import write_png
-from service.engine.jobs import Samples
+from service.engine.jobs import Rows
 
 
-def encode_json(samples: Samples) -> bytes:
+def encode_json(rows: Rows) -> bytes:
     """One object; numbers have the nine digits that bring a float32 back exactly.
 
     ``points`` or ``images`` (base64 PNG, one each) only where the rows were decoded. ``seed`` is null for
     unseeded samples, ``weights`` null without a w.
     """
-    head = {
-        "model": samples.model,
-        "method": samples.method,
-        "n": samples.n,
-        "seed": samples.seed,
-        "proposals": samples.proposals,
-        "acceptance_rate": samples.acceptance_rate,
-        "fingerprint": samples.fingerprint,
-    }
-    parts = [json.dumps(head)[:-1], f', "latents": {_matrix(samples.latents)}']
-    parts.append(f', "weights": {"null" if samples.weights is None else _vector(samples.weights)}')
-    if samples.rows is not None and samples.rows.dtype == np.uint8:
-        images = [b64encode(write_png(image)).decode() for image in samples.rows.astype(np.uint8, copy=False)]
+    parts = [json.dumps(rows.facts())[:-1], f', "latents": {matrix(rows.latents)}']
+    parts.append(f', "weights": {"null" if rows.weights is None else vector(rows.weights)}')
+    if rows.rows is not None and rows.rows.dtype == np.uint8:
+        images = [b64encode(write_png(image)).decode() for image in rows.rows.astype(np.uint8, copy=False)]
         parts.append(f', "images": {json.dumps(images)}')
-    elif samples.rows is not None:
-        parts.append(f', "points": {_matrix(samples.rows.astype(np.float32, copy=False))}')
+    elif rows.rows is not None:
+        parts.append(f', "points": {matrix(rows.rows.astype(np.float32, copy=False))}')
     return ("".join(parts) + "}\n").encode()
 
 
-def _matrix(rows: NDArray[np.float32]) -> str:
-    return "[" + ", ".join(map(_vector, rows)) + "]"
+def matrix(rows: NDArray[np.float32]) -> str:
+    """A JSON list of lists."""
+    return "[" + ", ".join(map(vector, rows)) + "]"
 
 
-def _vector(values: NDArray[np.float32]) -> str:
+def vector(values: NDArray[np.float32]) -> str:
+    """A JSON list with the digits that bring every float32 back."""
     return "[" + ", ".join([f"{value:.9g}" for value in values.tolist()]) + "]"

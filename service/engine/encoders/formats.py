@@ -12,7 +12,7 @@ from service.engine.encoders.document import encode_json
 from service.engine.encoders.npz import encode_npz
 from service.engine.encoders.png import encode_png
 from service.engine.encoders.scatter import encode_scatter
-from service.engine.jobs import Samples
+from service.engine.jobs import Rows
 
 # Characters of one number in JSON, separators included; an estimate from above.
 JSON_NUMBER_BYTES = 15
@@ -35,14 +35,14 @@ class Format:
 
     name: str
     media_type: str
-    encode: Callable[[Samples], bytes]
+    encode: Callable[[Rows], bytes]
 
 
-def _encode_picture(samples: Samples) -> bytes:
-    assert samples.rows is not None
-    if samples.rows.ndim == 2:
-        return encode_scatter(samples.rows.astype(np.float32, copy=False))
-    return encode_png(samples.rows.astype(np.uint8, copy=False))
+def _encode_picture(rows: Rows) -> bytes:
+    assert rows.rows is not None
+    if rows.rows.ndim == 2:
+        return encode_scatter(rows.rows.astype(np.float32, copy=False))
+    return encode_png(rows.rows.astype(np.uint8, copy=False))
 
 
 FORMATS = {

@@ -6,19 +6,19 @@ from io import BytesIO
 
 import numpy as np
 
-from service.engine.jobs import Samples
+from service.engine.jobs import Rows
 
 
-def encode_npz(samples: Samples) -> bytes:
+def encode_npz(rows: Rows) -> bytes:
     """``images`` uint8 [n, H, W, C] or ``points`` float32 [n, D], ``latents``, ``weights`` where there is a w.
 
     Stored, not compressed: images of a generator are noise to zip, and the bytes must not depend on zlib.
     """
-    assert samples.rows is not None
-    name = "points" if samples.rows.ndim == 2 else "images"
-    arrays = {name: samples.rows, "latents": samples.latents}
-    if samples.weights is not None:
-        arrays["weights"] = samples.weights
+    assert rows.rows is not None
+    name = "points" if rows.rows.ndim == 2 else "images"
+    arrays = {name: rows.rows, "latents": rows.latents}
+    if rows.weights is not None:
+        arrays["weights"] = rows.weights
     buffer = BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()

@@ -1,0 +1,134 @@
+"""Work on latents that the caller gives: decode them, score them, refine them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from time import perf_counter
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.bundle import Bundle
+from models.manifest import NetworkRole
+from sampling.ascent import AscentParameters, ascent_block, trajectory
+from service.engine.accounts import Accounts
+from service.engine.decoding import decode
+from service.engine.errors import NetworkMissing
+from service.engine.jobs import Job, Pixels, Rows
+from service.engine.options import EngineOptions
+
+Arrays = dict[str, Pixels]
+
+
+@dataclass(frozen=True)
+class Work:
+    """``run`` takes a full batch of latents [``rows``(options), d] and gives fields of Rows, one row a latent.
+
+    The batch always has that one shape, filled up with zeros, as a sampler's does: a row's bits do not depend on n.
+    ``stage`` is the metric's label. ``decodes``: the rows go through the generator.
+    """
+
+    name: str
+    stage: str
+    needs: NetworkRole
+    rows: Callable[[EngineOptions], int]
+    run: Callable[[Bundle, torch.Tensor], Arrays]
+    decodes: bool = False
+
+
+def _decode(bundle: Bundle, latents: torch.Tensor) -> Arrays:
+    return {"rows": decode(bundle, latents)}
+
+
+@torch.inference_mode()
+def _score(bundle: Bundle, latents: torch.Tensor) -> Arrays:
+    assert bundle.importance is not None
+    weights = bundle.importance(latents)
+    if not bool(torch.isfinite(weights).all()):
+        raise FloatingPointError("the importance network gave NaN or infinite weights")
+    return {"weights": weights.numpy()}
+
+
+DECODE = Work("decode", "decode", "generator", lambda options: options.batch_rows, _decode, decodes=True)
+SCORE = Work("score", "score", "importance", lambda options: options.proposal_block, _score)
+
+
+def refine(parameters: AscentParameters) -> Work:
+    """The path of each latent up the importance weight: latents [n, steps + 1, d], weights [n, steps + 1]."""
+    return Work(
+        "refine", "refine", "importance", lambda options: ascent_block(options.blocks), partial(_refine, parameters)
+    )
+
+
+def _refine(parameters: AscentParameters, bundle: Bundle, latents: torch.Tensor) -> Arrays:
+    assert bundle.importance is not None
+    path = trajectory(bundle.prior, bundle.importance, latents, parameters)
+    if not bool(path.latents.isfinite().all() and path.weights.isfinite().all()):
+        raise FloatingPointError("the ascent gave NaN or infinite numbers; a smaller step_size may not")
+    return {"latents": path.latents.transpose(0, 1).numpy(), "weights": path.weights.T.numpy()}
+
+
+def check_possible(bundle: Bundle, work: Work) -> None:
+    """Raises NetworkMissing."""
+    if work.needs not in bundle.networks:
+        raise NetworkMissing(f"/{work.name} needs a network '{work.needs}', which bundle {bundle.name} lacks.")
+
+
+def check_latents(latents: NDArray[np.float32], dim: int) -> None:
+    """Raises ValueError unless ``latents`` are finite, float32, [n >= 1, dim]."""
+    if latents.dtype != np.float32 or latents.ndim != 2 or latents.shape[1] != dim or not len(latents):
+        raise ValueError(
+            f"latents must be float32 [n, {dim}] with n at least 1, not {latents.dtype} {list(latents.shape)}"
+        )
+    if not np.isfinite(latents).all():
+        row = int(np.flatnonzero(~np.isfinite(latents).all(axis=1))[0])
+        raise ValueError(f"latents must be finite float32 numbers; row {row} is not")
+
+
+def acceptance(weights: NDArray[np.float32], cap: float) -> NDArray[np.float32]:
+    """The probability min(w / cap, 1) with which latentrs accepts latents of these weights [n]."""
+    accepted: NDArray[np.float32] = np.minimum(weights / np.float32(cap), np.float32(1))
+    return accepted
+
+
+@dataclass(eq=False, kw_only=True)
+class LatentJob(Job):
+    """``latents`` float32 [n, d] and what is to be done to them."""
+
+    work: Work
+    latents: NDArray[np.float32]
+    parts: list[Mapping[str, Pixels]] = field(default_factory=list)
+
+    def result(self, fingerprint: str) -> Rows:
+        made = {name: np.concatenate([part[name] for part in self.parts]) for name in self.parts[0]}
+        weights = made.get("weights")
+        return Rows(
+            model=self.model,
+            latents=made.get("latents", self.latents).astype(np.float32, copy=False),
+            weights=None if weights is None else weights.astype(np.float32, copy=False),
+            rows=made.get("rows"),
+            fingerprint=fingerprint,
+            stages=self.stages,
+        )
+
+
+def evaluation_turn(options: EngineOptions, accounts: Accounts, job: LatentJob) -> None:
+    """One canonical batch of the job's latents. Raises what the networks raise."""
+    rows = job.work.rows(options)
+    given = job.latents[job.done : job.done + rows]
+    batch = np.zeros((rows, given.shape[1]), np.float32)
+    batch[: len(given)] = given
+    started = perf_counter()
+    made = job.work.run(job.bundle, torch.from_numpy(batch))
+    seconds = perf_counter() - started
+    job.charge(job.work.stage, seconds)
+    if job.work.decodes:
+        accounts.decoded(job.model, rows, rows - len(given), seconds)
+        job.decoded += len(given)
+    else:
+        accounts.stage(job.work.stage, seconds)
+    job.parts.append({name: values[: len(given)] for name, values in made.items()})
+    job.done += len(given)

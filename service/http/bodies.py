@@ -1,0 +1,129 @@
+"""Bodies that hold latents: JSON or npy, of bounded size."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from io import BytesIO
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, FailFast, ValidationError
+from starlette.requests import Request
+
+from service.http.problems import ProblemError, invalid
+from service.http.state import Service
+
+JSON = "application/json"
+NPY = ("application/x-npy", "application/octet-stream")
+MEDIA_TYPES = (JSON, *NPY)
+
+
+class LatentsBody(BaseModel):
+    """``{"latents": [[0.1, ...], ...]}``: n rows of as many numbers as the model's latent has dimensions."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    # One complaint is enough: a body may hold a million numbers.
+    latents: Annotated[list[Annotated[list[float], FailFast()]], FailFast()]
+
+
+def latents_openapi() -> dict[str, Any]:
+    """The request body in OpenAPI's words."""
+    npy = {"schema": {"type": "string", "format": "binary", "description": "npy, float32 [n, d]"}}
+    schema = LatentsBody.model_json_schema()
+    return {"required": True, "content": {JSON: {"schema": schema}, **dict.fromkeys(NPY, npy)}}
+
+
+async def read_latents(request: Request, service: Service, dim: int, most: int) -> NDArray[np.float32]:
+    """Latents float32 [n, dim] with n from 1 to ``most``.
+
+    Raises ProblemError: 415 for another content type, 413 for too many bytes, 400 for what is neither JSON nor
+    npy, 422 for what are no such latents.
+    """
+    parse = _parser(request)
+    body = await _read(request, service.settings.limits.body_bytes)
+    # Not on the event loop: a body of the largest size takes a good part of a second.
+    latents = await asyncio.get_running_loop().run_in_executor(service.encoders, parse, body)
+    rows, width = latents.shape
+    if width != dim:
+        raise invalid("latents", f"this model's latents have {dim} numbers a row, not {width}.")
+    if not 1 <= rows <= most:
+        code = "too_many_samples" if rows else "invalid_parameters"
+        raise invalid("latents", f"from 1 to {most} rows a request, not {rows}.", code)
+    if not np.isfinite(latents).all():
+        row = int(np.flatnonzero(~np.isfinite(latents).all(axis=1))[0])
+        raise invalid("latents", f"all numbers must be finite as float32; those of row {row} are not.")
+    return latents
+
+
+def _parser(request: Request) -> Callable[[bytes], NDArray[np.float32]]:
+    given = request.headers.get("content-type", "")
+    media_type = given.partition(";")[0].strip().lower()
+    if media_type not in MEDIA_TYPES:
+        said = f"not {given[:100]!r}" if given else "and this one has none"
+        raise ProblemError(
+            "unsupported_media_type", f"The Content-Type must be one of {', '.join(MEDIA_TYPES)}, {said}."
+        )
+    return parse_json if media_type == JSON else parse_npy
+
+
+async def _read(request: Request, most: int) -> bytes:
+    """The body; as soon as it is known to be too long nothing more is kept."""
+    declared = request.headers.get("content-length", "")
+    chunks: list[bytes] = []
+    size = int(declared) if declared.isascii() and declared.isdigit() and len(declared) < 20 else 0
+    if size <= most:
+        size = 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > most:
+                break
+            chunks.append(chunk)
+    if size > most:
+        raise ProblemError(
+            "body_too_large",
+            f"A body holds at most {most} bytes; send the latents in several requests, or as npy (4 bytes a number).",
+            headers={"Connection": "close"},
+        )
+    return b"".join(chunks)
+
+
+def parse_json(body: bytes) -> NDArray[np.float32]:
+    """``{"latents": [[...], ...]}`` -> float32 [n, width]; beyond float32 is infinite. Raises ProblemError."""
+    try:
+        rows = LatentsBody.model_validate_json(body).latents
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        if first["type"] == "json_invalid":
+            raise ProblemError(
+                "malformed", f"The body is not JSON: {first['msg'].removeprefix('Invalid JSON: ')}."
+            ) from error
+        where = "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in first["loc"]) or "the body"
+        raise invalid("latents", f'{where}: {first["msg"]}; the body is {{"latents": [[0.1, ...], ...]}}.') from error
+    widths = {len(row) for row in rows}
+    if len(widths) > 1:
+        raise invalid("latents", f"all rows must have the same length, not {min(widths)} and {max(widths)}.")
+    with np.errstate(over="ignore"):
+        return np.array(rows, np.float64).reshape(len(rows), max(widths, default=0)).astype(np.float32)
+
+
+def parse_npy(body: bytes) -> NDArray[np.float32]:
+    """numpy's own format -> float32 [n, width]; nothing is unpickled. Raises ProblemError."""
+    stream = BytesIO(body)
+    try:
+        version = np.lib.format.read_magic(stream)
+        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        shape, _, dtype = read_header[version](stream)
+    except (ValueError, KeyError, EOFError) as error:
+        raise ProblemError(
+            "malformed", "The body is not an npy file (version 1 or 2) as numpy.save writes it."
+        ) from error
+    if dtype.newbyteorder("=") != np.float32 or len(shape) != 2:
+        raise invalid("latents", f"the array must be float32 [n, d], not {dtype.name} {list(shape)}.")
+    # The header is the sender's: memory is taken for what really came, not for what it claims.
+    if min(shape) < 0 or shape[0] * shape[1] * dtype.itemsize != len(body) - stream.tell():
+        raise ProblemError("malformed", "The npy file is cut short or too long for the shape in its header.")
+    loaded: NDArray[np.float32] = np.load(BytesIO(body), allow_pickle=False)
+    return np.ascontiguousarray(loaded, np.float32)

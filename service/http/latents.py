@@ -1,0 +1,99 @@
+"""``POST /decode``, ``POST /score`` and ``POST /refine``: what the model makes of latents that the caller has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from sampling.ascent import AscentParameters, resolve_projection
+from service.engine import evaluations
+from service.engine.encoders.formats import FORMATS, Format
+from service.engine.encoders.scores import encode_scores, encode_trajectories, most_trajectories
+from service.engine.evaluations import DECODE, SCORE, check_possible
+from service.engine.methods import validate
+from service.http.answers import answer_rows
+from service.http.bodies import latents_openapi, read_latents
+from service.http.hangup import CLIENT_CLOSED_REQUEST, result_or_hangup
+from service.http.negotiation import choose_format
+from service.http.parameters import DecodeQuery, ScoreQuery, query_openapi, read_query
+from service.http.problems import PROBLEM_MEDIA_TYPE, Problem, invalid
+from service.http.records import record_of
+from service.http.samples import check_size
+from service.http.state import service_of
+
+router = APIRouter()
+NO_STORE = {"Cache-Control": "no-store"}
+_PROBLEM: dict[str, Any] = {"model": Problem, "content": {PROBLEM_MEDIA_TYPE: {}}}
+_PROBLEMS: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 404, 406, 413, 415, 422, 500, 503), _PROBLEM)
+
+
+async def decode(request: Request) -> Response:
+    """The images or points of given latents, in any format of /sample; json has them always."""
+    service, record = service_of(request), record_of(request.scope)
+    query, _ = read_query(request, DecodeQuery)
+    bundle = service.engine.model(query.model)
+    fmt = choose_format(query.format, request.headers.get("accept"))
+    latents = await read_latents(request, service, bundle.prior.dim, service.settings.limits.max_n)
+    record.model, record.n = bundle.name, len(latents)
+    check_size(service, bundle, len(latents), fmt, images=True, parameter="latents")
+    rows = await result_or_hangup(request, service.engine.evaluate(DECODE, latents, bundle.name))
+    if rows is None:
+        record.outcome = "cancelled"
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+    return await answer_rows(request, rows, fmt, NO_STORE)
+
+
+async def score(request: Request) -> Response:
+    """The importance weight of given latents, and the probability min(w / cap, 1) with which latentrs accepts them."""
+    service, record = service_of(request), record_of(request.scope)
+    query, _ = read_query(request, ScoreQuery)
+    bundle = service.engine.model(query.model)
+    check_possible(bundle, SCORE)
+    assert bundle.importance is not None
+    cap = bundle.importance.cap
+    latents = await read_latents(request, service, bundle.prior.dim, service.settings.limits.max_n)
+    record.model, record.n = bundle.name, len(latents)
+    rows = await result_or_hangup(request, service.engine.evaluate(SCORE, latents, bundle.name))
+    if rows is None:
+        record.outcome = "cancelled"
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+    document = Format("json", "application/json", lambda rows: encode_scores(rows, cap))
+    return await answer_rows(request, rows, document, NO_STORE)
+
+
+async def refine(request: Request) -> Response:
+    """The path of each latent up the importance weight: latents and weights at the start and after every step."""
+    service, record = service_of(request), record_of(request.scope)
+    query, given = read_query(request, ScoreQuery, AscentParameters.model_fields)
+    bundle = service.engine.model(query.model)
+    parameters = validate(AscentParameters, "refine", given)
+    check_possible(bundle, work := evaluations.refine(parameters))
+    try:
+        resolve_projection(bundle.prior, parameters.projection)
+    except ValueError as error:
+        raise invalid("projection", str(error)) from error
+    most = most_trajectories(parameters.steps, bundle.prior.dim, service.limits.json_bytes)
+    latents = await read_latents(request, service, bundle.prior.dim, min(most, service.settings.limits.max_n))
+    record.model, record.n = bundle.name, len(latents)
+    rows = await result_or_hangup(request, service.engine.evaluate(work, latents, bundle.name))
+    if rows is None:
+        record.outcome = "cancelled"
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+    return await answer_rows(request, rows, Format("json", "application/json", encode_trajectories), NO_STORE)
+
+
+for _path, _handler, _kind, _types in (
+    ("/decode", decode, DecodeQuery, [fmt.media_type for fmt in FORMATS.values()]),
+    ("/score", score, ScoreQuery, ["application/json"]),
+    ("/refine", refine, ScoreQuery, ["application/json"]),
+):
+    router.add_api_route(
+        _path, _handler, methods=["POST"], operation_id=_handler.__name__, response_class=Response,
+        responses={200: {"description": "One row a latent.", "content": {kind: {} for kind in _types}}, **_PROBLEMS},
+        openapi_extra={
+            "parameters": query_openapi(_kind) + (query_openapi(AscentParameters) if _handler is refine else []),
+            "requestBody": latents_openapi(),
+        },
+    )  # fmt: skip

@@ -1,0 +1,361 @@
+"""Every method through the engine: its parameters, its decoded rows, its books, its neighbours in a turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from books import books_balance
+from tiny_bundles import BATCH, BLOCK
+from toy_methods import MOVING, PICKY
+
+from sampling.methods import METHODS
+from service.engine.engine import Engine
+from service.engine.errors import GenerationFailed, InvalidParameters, MethodUnavailable, Stalled
+from service.engine.fingerprint import code_digest
+from service.engine.jobs import SampleRequest, Samples
+from service.engine.supplies import MAX_SUPPLIES
+
+Start = Callable[..., Engine]
+pytestmark = pytest.mark.usefixtures("toys")
+
+
+def ask(
+    engine: Engine, n: int, method: str, seed: int | None = None, decode: bool = True, **parameters: Any
+) -> Future[Samples]:
+    return engine.submit(SampleRequest(n, "points", method, seed, decode, parameters))
+
+
+def draw(
+    engine: Engine, n: int, method: str, seed: int | None = None, decode: bool = True, **parameters: Any
+) -> Samples:
+    return ask(engine, n, method, seed, decode, **parameters).result(timeout=60)
+
+
+def wasted(engine: Engine, reason: str) -> float:
+    return engine.metrics.value("winnow_rows_wasted_total", reason=reason)
+
+
+def decoded(engine: Engine) -> float:
+    return engine.metrics.value("winnow_decoded_rows_total", model="points")
+
+
+def generate(engine: Engine, samples: Samples) -> np.ndarray:
+    rows: torch.Tensor = engine.model("points").generator(torch.from_numpy(samples.latents))
+    return rows.numpy()
+
+
+class Counter:
+    """Counts the rows that go through a generator."""
+
+    def __init__(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+        generator, self.rows = engine.model("points").generator, 0
+        forward = generator.forward
+
+        def counting(z: torch.Tensor) -> torch.Tensor:
+            self.rows += len(z)
+            samples: torch.Tensor = forward(z)
+            return samples
+
+        monkeypatch.setattr(generator, "forward", counting)
+
+
+def test_parameters_reach_the_method_as_values_or_as_text(start: Start) -> None:
+    engine = start()
+    still = draw(engine, 5, "moving", seed=1, steps=0).latents
+    for given in ({"steps": 3, "step_size": 0.25}, {"steps": "3", "step_size": "0.25"}):
+        assert np.allclose(draw(engine, 5, "moving", seed=1, **given).latents, still + 0.75)
+    assert np.allclose(draw(engine, 5, "moving", seed=1).latents, still + 0.5)
+
+
+def test_unseeded_requests_with_different_parameters_never_share_a_supply(start: Start) -> None:
+    engine = start()
+    futures = [ask(engine, 200, "moving", decode=False, step_size=size, steps=10) for size in (-5, 5, -5, 5)]
+    means = [float(future.result(timeout=60).latents.mean()) for future in futures]
+    assert np.allclose(means, [-50, 50, -50, 50], atol=1)
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_what_a_method_decoded_is_never_decoded_twice(
+    start: Start, monkeypatch: pytest.MonkeyPatch, seed: int | None
+) -> None:
+    engine = start()
+    counter = Counter(engine, monkeypatch)
+    samples = draw(engine, 50, "picky", seed)
+    evaluated = engine.metrics.value("winnow_proposals_total", model="points", method="picky")
+    assert counter.rows == evaluated == decoded(engine)
+    assert samples.rows is not None
+    assert np.allclose(samples.rows, generate(engine, samples), atol=1e-6)
+
+
+def test_a_party_of_methods_that_decode_and_methods_that_do_not_gives_each_its_own_rows(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = start()
+    counter = Counter(engine, monkeypatch)
+    futures = [ask(engine, 30, method) for method in ("prior", "picky", "moving", "picky", "latentrs")]
+    for future in futures:
+        samples = future.result(timeout=60)
+        assert np.allclose(samples.rows, generate(engine, samples), atol=1e-6)
+        counter.rows -= 30  # what this check put through
+    assert counter.rows == decoded(engine)
+    assert books_balance(engine)
+
+
+@pytest.mark.parametrize("decode", [True, False])
+def test_a_short_seeded_draw_of_a_decoding_method_begins_every_longer_one(start: Start, decode: bool) -> None:
+    engine = start()
+    longest = draw(engine, 60, "picky", 9, decode)
+    for n in (1, BATCH - 1, BATCH, BATCH + 1, 40):
+        shorter = draw(engine, n, "picky", 9, decode)
+        assert np.array_equal(shorter.latents, longest.latents[:n])
+        assert (shorter.rows is None) == (not decode)
+        assert not decode or np.array_equal(shorter.rows, longest.rows[:n])
+
+
+def test_rows_that_a_method_decoded_and_rejected_are_waste(start: Start) -> None:
+    engine = start()
+    draw(engine, 40, "picky", steps=3)
+    accepted = engine.metrics.value("winnow_accepted_total", model="points", method="picky")
+    assert wasted(engine, "rejected") == decoded(engine) - accepted > 0
+    assert books_balance(engine)
+
+
+def test_a_supply_keeps_decoded_rows_for_the_next_request(start: Start) -> None:
+    engine = start()
+    draw(engine, 1, "picky", acceptance=1)
+    assert engine.metrics.value("winnow_supply_rows", model="points") == BATCH - 1
+    assert books_balance(engine)
+    before = decoded(engine)
+    draw(engine, BATCH - 1, "picky", acceptance=1)
+    assert decoded(engine) == before
+    assert engine.metrics.value("winnow_supply_rows", model="points") == 0
+    assert books_balance(engine)
+
+
+def test_what_a_seeded_request_left_over_is_surplus(start: Start) -> None:
+    engine = start()
+    draw(engine, 3, "picky", seed=1, acceptance=1)
+    assert wasted(engine, "surplus") == BATCH - 3
+    assert engine.metrics.value("winnow_supply_rows", model="points") == 0
+    assert books_balance(engine)
+
+
+@pytest.mark.parametrize("seed", [None, 1])
+def test_rows_decoded_for_a_request_that_wants_only_latents_are_waste(start: Start, seed: int | None) -> None:
+    engine = start()
+    assert draw(engine, 30, "picky", seed, decode=False).rows is None
+    assert wasted(engine, "latents_only") == 30
+    assert decoded(engine) > 30
+    assert books_balance(engine)
+
+
+@pytest.mark.parametrize("seed", [None, 1])
+def test_the_books_of_a_cancelled_request_of_a_decoding_method_balance(
+    start: Start, monkeypatch: pytest.MonkeyPatch, seed: int | None
+) -> None:
+    engine = start()
+    future: Future[Samples]
+    generator, calls = engine.model("points").generator, 0
+    forward = generator.forward
+
+    def cancelling(z: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            assert future.cancel()
+        samples: torch.Tensor = forward(z)
+        return samples
+
+    monkeypatch.setattr(generator, "forward", cancelling)
+    with engine._queue._changed:  # the device waits until there is a future to cancel
+        future = ask(engine, 1_000, "picky", seed, acceptance=0.9)
+    with pytest.raises(CancelledError):
+        future.result(timeout=60)
+    draw(engine, 1, "prior")
+    assert wasted(engine, "cancelled") > 0
+    assert calls == 4
+    assert books_balance(engine)
+
+
+@pytest.mark.parametrize("seed", [None, 1])
+def test_the_books_of_a_failed_request_of_a_decoding_method_balance(
+    start: Start, monkeypatch: pytest.MonkeyPatch, seed: int | None
+) -> None:
+    engine = start()
+    generator, calls = engine.model("points").generator, iter(range(100))
+    forward = generator.forward
+    monkeypatch.setattr(generator, "forward", lambda z: forward(z) * (float("nan") if next(calls) == 3 else 1))
+    with pytest.raises(GenerationFailed, match="NaN"):
+        draw(engine, 100, "picky", seed)
+    assert wasted(engine, "failed") > 0
+    assert books_balance(engine)
+
+
+def test_decoded_rows_of_the_others_are_in_the_books_when_the_shared_decode_fails(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = start()
+    bundle = engine.model("points")
+    forward, own = bundle.generator.forward, False
+
+    def only_for_picky(z: torch.Tensor) -> torch.Tensor:
+        if not own:
+            raise RuntimeError("no more")
+        samples: torch.Tensor = forward(z)
+        return samples
+
+    def propose(stream: Any) -> Any:
+        nonlocal own
+        own = True
+        try:
+            return plain(stream)
+        finally:
+            own = False
+
+    choice = engine.resolve("points", "picky", {})
+    plain = choice.sampler.propose
+    object.__setattr__(choice.sampler, "propose", propose)
+    monkeypatch.setattr(bundle.generator, "forward", only_for_picky)
+    with engine._queue._changed:
+        futures = [ask(engine, 4, "prior"), ask(engine, 4, "picky")]
+    for future in futures:
+        with pytest.raises(GenerationFailed, match="no more"):
+            future.result(timeout=60)
+    assert wasted(engine, "failed") > 0
+    assert books_balance(engine)
+
+
+def test_a_request_whose_parameters_break_a_method_fails_alone(start: Start) -> None:
+    engine = start()
+    with engine._queue._changed:
+        futures = [ask(engine, 3, "moving", step_size=size) for size in (1, -10, 2)]
+    assert futures[0].result(timeout=60).n == futures[2].result(timeout=60).n == 3
+    with pytest.raises(GenerationFailed, match=r"fell off the edge$"):
+        futures[1].result(timeout=60)
+
+
+def test_a_stalled_method_stalls_only_the_requests_with_its_parameters(start: Start) -> None:
+    engine = start(max_proposals_per_sample=20)
+    with engine._queue._changed:
+        futures = [ask(engine, n, "picky", acceptance=rate) for n, rate in ((30, 0.5), (30, 0.02), (1_000, 0.02))]
+    assert futures[0].result(timeout=60).n == 30
+    for future in futures[1:]:
+        with pytest.raises(Stalled, match=r"picky accepted \d+ of 2\d\d\d proposals with bundle points, a rate"):
+            future.result(timeout=60)
+    assert books_balance(engine)
+
+
+@pytest.mark.parametrize(("allowed", "passes"), [(20, False), (50, True)])
+def test_the_cap_on_proposals_is_a_setting(start: Start, allowed: int, passes: bool) -> None:
+    engine = start(max_proposals_per_sample=allowed)
+    asked = ask(engine, 170, "picky", acceptance=0.03)
+    if passes:
+        assert asked.result(timeout=60).n == 170
+        return
+    with pytest.raises(Stalled, match=r"one in 20 must pass \(limits.max_proposals_per_sample\): use method=prior"):
+        asked.result(timeout=60)
+
+
+def test_supplies_are_few_and_what_a_dropped_one_had_decoded_is_waste(start: Start) -> None:
+    engine = start()
+    for i in range(MAX_SUPPLIES + 3):
+        draw(engine, 1, "picky", acceptance=1 - i / 100)
+    supplies = engine._loop._turn.supplies._supplies
+    assert len(supplies) == MAX_SUPPLIES
+    assert wasted(engine, "evicted") == pytest.approx(3 * (BATCH - 1), abs=3)
+    assert books_balance(engine)
+
+
+def test_the_supply_that_was_used_last_stays(start: Start) -> None:
+    engine = start()
+    for i in range(MAX_SUPPLIES + 3):
+        draw(engine, 1, "moving", step_size=i / 100)
+        draw(engine, 1, "prior")
+    proposals = engine.metrics.value("winnow_proposals_total", model="points", method="prior")
+    assert proposals == BLOCK
+
+
+def test_a_method_is_bound_once_for_all_requests_alike(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, bound = start(), []
+
+    def bind(*arguments: Any) -> Any:
+        bound.append(arguments[1])
+        return MOVING.bind(*arguments)
+
+    monkeypatch.setitem(METHODS, "moving", type(MOVING)("moving", "", bind, parameters=MOVING.parameters))
+    for seed in (None, 1, None, 2):
+        draw(engine, 3, "moving", seed, steps=2)
+    draw(engine, 3, "moving", steps=3)
+    assert [parameters.steps for parameters in bound] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters", "error", "says"),
+    [
+        (
+            "picky",
+            {"acceptance": 0.001},
+            InvalidParameters,
+            "acceptance: Method picky with bundle points: acceptance must",
+        ),
+        ("picky", {"acceptance": 2}, InvalidParameters, "acceptance: picky: Input should be less than or equal to 1"),
+        ("moving", {"acceptance": 1}, InvalidParameters, "moving does not take it; it takes steps, step_size"),
+        ("prior", {"steps": 1}, InvalidParameters, "prior does not take it; it takes no parameters"),
+        ("wanting", {}, MethodUnavailable, "needs a network 'classifier'"),
+    ],
+)
+def test_what_cannot_be_met_is_refused_at_the_door(
+    start: Start, method: str, parameters: dict[str, Any], error: type[Exception], says: str
+) -> None:
+    engine = start()
+    with pytest.raises(error, match=says):
+        ask(engine, 1, method, **parameters)
+    assert engine.metrics.value("winnow_queue_rows") == 0
+
+
+def test_a_method_that_returns_nan_is_an_error_even_when_nothing_is_decoded(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = start()
+    monkeypatch.setattr(type(engine.model("points").prior), "draw", lambda prior, n, rng: torch.full((n, 2), torch.nan))
+    with pytest.raises(GenerationFailed, match="NaN or infinite latents"):
+        draw(engine, 1, "moving", decode=False)
+
+
+def test_a_start_runs_no_method_that_decodes(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    def bind(*arguments: Any) -> Any:
+        raise AssertionError("bound at start")
+
+    monkeypatch.setitem(METHODS, "picky", type(PICKY)("picky", "", bind, parameters=PICKY.parameters))
+    start()
+
+
+def test_the_code_digest_follows_every_byte_and_every_name(tmp_path: Path) -> None:
+    file = tmp_path / "sampling" / "deep" / "a.py"
+    file.parent.mkdir(parents=True)
+    file.write_text("x = 1\n")
+    marks = [code_digest(tmp_path, ("sampling",))]
+    assert marks == [code_digest(tmp_path, ("sampling",))]
+    file.write_text("x = 2\n")
+    marks.append(code_digest(tmp_path, ("sampling",)))
+    file.rename(file.with_name("b.py"))
+    marks.append(code_digest(tmp_path, ("sampling",)))
+    (tmp_path / "sampling" / "c.py").touch()
+    marks.append(code_digest(tmp_path, ("sampling",)))
+    assert len(set(marks)) == 4
+
+
+def test_the_fingerprint_covers_the_files_of_every_method(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = start().fingerprints["points"]
+    monkeypatch.setattr("service.engine.fingerprint.code_digest", lambda: "another")
+    assert start().fingerprints["points"] != before
+    import sampling
+    from service.engine.fingerprint import CODE_PACKAGES, CODE_ROOT
+
+    assert Path(sampling.__file__ or "").parent in [CODE_ROOT / package for package in CODE_PACKAGES]
