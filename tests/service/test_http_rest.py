@@ -20,8 +20,8 @@ def test_models_are_listed_with_what_they_can_do(api: Any) -> None:
     document = api.get("/models").json()
     assert document["default"] == "images"
     found = {model["name"]: model for model in document["models"]}
-    assert found["images"]["methods"] == ["prior", "latentrs"]
-    assert found["plain"]["methods"] == ["prior"]
+    assert found["images"]["methods"] == ["prior", "latentrs", "truncation"]
+    assert found["plain"]["methods"] == ["prior", "truncation"]
     assert found["images"]["max_n"]["png"] == 4096
     one = api.get("/models/images").json()
     assert one["manifest"]["prior"] == {"kind": "normal", "dim": 16}
