@@ -25,7 +25,10 @@ class LeNetFeatures(nn.Module):
         return features
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
-        scores: torch.Tensor = self.head(self(x))
+        return self.logits_of(self(x))
+
+    def logits_of(self, features: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.head(features)
         return scores
 
 
@@ -71,6 +74,11 @@ class BranchedFeatures(nn.Module):
         """Mean class scores of the branches, [n, classes]."""
         return self.all_logits(x).mean(0)
 
+    def logits_of(self, features: torch.Tensor) -> torch.Tensor:
+        """The same from the features [n, 384] that ``forward`` gave."""
+        parts = features.split([head.in_features for head in self.heads], dim=1)
+        return torch.stack([h(p * s) for h, p, s in zip(self.heads, parts, self.scale, strict=True)]).mean(0)
+
     @torch.no_grad()
     def set_scale(self, x: torch.Tensor) -> None:
         """Divide each branch by the mean distance of its features of ``x`` from their mean; squares add by WEIGHTS."""
@@ -103,7 +111,10 @@ class ResidualFeatures(nn.Module):
         return maps.mean(dim=(2, 3))
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
-        scores: torch.Tensor = self.head(self(x))
+        return self.logits_of(self(x))
+
+    def logits_of(self, features: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.head(features)
         return scores
 
 

@@ -54,10 +54,15 @@ def features_of(network: nn.Module | None, samples: torch.Tensor, device: torch.
 
 
 @torch.no_grad()
+def classes_of(network: nn.Module, features: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Most likely class, int64 [n] on the CPU, of rows whose ``features`` [n, f] the network gave."""
+    assert isinstance(network, (BranchedFeatures, LeNetFeatures, ResidualFeatures))
+    return torch.cat([network.logits_of(rows.to(device)).argmax(1).cpu() for rows in features.split(EVAL_BATCH)])
+
+
 def predicted_classes(network: nn.Module, samples: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Most likely class, int64 [n]."""
-    logits = torch.cat([_logits(network, as_network_input(rows).to(device)) for rows in samples.split(EVAL_BATCH)])
-    return logits.argmax(1).cpu()
+    """Most likely class, int64 [n] on the CPU, of samples."""
+    return classes_of(network, features_of(network, samples, device), device)
 
 
 def accuracy(network: nn.Module, data: Dataset, device: torch.device) -> float:

@@ -29,3 +29,4 @@ def test_branches_stand_side_by_side_in_one_unit_and_the_pooled_one_weighs_as_mu
         assert spread == pytest.approx(weight**0.5, rel=1e-4)
     assert extractor.all_logits(images).shape == (4, 64, 10)
     torch.testing.assert_close(extractor.logits(images), extractor.all_logits(images).mean(0))
+    torch.testing.assert_close(extractor.logits_of(extractor(images)), extractor.logits(images))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from training.features import features_of, predicted_classes
+from training.features import classes_of, features_of
 from training.metrics.classes import class_shares, total_variation
 from training.metrics.discrepancy import energy_distance, kid
 from training.metrics.fid import fid
@@ -29,9 +29,9 @@ class Space:
     def features(self, samples: torch.Tensor, device: torch.device) -> torch.Tensor:
         return features_of(self.network, samples, device)
 
-    def classes(self, samples: torch.Tensor, device: torch.device) -> torch.Tensor | None:
-        """Predicted classes where the space is a classifier's."""
-        return None if self.network is None else predicted_classes(self.network, samples, device)
+    def classes(self, features: torch.Tensor, device: torch.device) -> torch.Tensor | None:
+        """Predicted classes of rows with these features, where the space is a classifier's."""
+        return None if self.network is None else classes_of(self.network, features, device)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class Rows:
 
 def rows_of(space: Space, samples: torch.Tensor, device: torch.device) -> Rows:
     """``samples`` (uint8 images, float images or points) as the space sees them."""
-    return Rows(space.features(samples, device), space.classes(samples, device))
+    features = space.features(samples, device)
+    return Rows(features, space.classes(features, device))
 
 
 def measure(real: Rows, fake: Rows) -> dict[str, float]:

@@ -41,7 +41,7 @@ def compare(real: Rows, floor: Rows, generated: Mapping[str, Rows], blocks: int 
     """Measure each method on ``blocks`` disjoint blocks of ``real``; "floor" is other real data in the fakes' place.
 
     Each set is cut into equal blocks in order: real blocks as large as the smallest set allows, generated ones as
-    large as their own set allows, so that twenty generated rows may stand against each real one.
+    large as their own set allows, so that ten generated rows may stand against each real one.
     """
     candidates = {"floor": floor, **generated}
     size = min(len(real.features), *(len(rows.features) for rows in candidates.values())) // blocks

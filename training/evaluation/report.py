@@ -24,7 +24,7 @@ from training.evaluation.compare import BLOCKS, Table, compare, verdict
 from training.metrics.intervals import CONFIDENCE
 
 PROPOSAL_BLOCK = 4_096
-GENERATED_PER_REAL, MOST_GENERATED = 20, 200_000
+GENERATED_PER_REAL, MOST_GENERATED = 10, 100_000
 OTHERS_PER_REAL = 4
 """Generated rows to each test row: for the verdict, and for the other objectives (each costs as much again)."""
 DECODE_BLOCK = 500
@@ -54,7 +54,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """The report of ``bundle`` (on ``device``); ``others`` are weights of further objectives for the same generator.
 
-    Real rows: the whole test split. Generated rows: up to twenty times as many, the same number for prior and
+    Real rows: the whole test split. Generated rows: up to ten times as many, the same number for prior and
     latentRS, so that the intervals are not mostly the generator's own sampling noise; four times as many for a
     second table with the other objectives in it. The floor is training data in the place of generated rows.
     Raises BundleError when the bundle has no weights.
