@@ -1,4 +1,4 @@
-"""The README's table, from a bundle's report: prior against latentRS in the quoted feature space.
+"""The tables of README and docs/training.md, from a bundle's report: latentRS and every objective against the prior.
 
 python -m benchmarks.report_table bundles/fashion-mnist/report.json
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 ROWS = {
     "fid": "FID",
@@ -20,18 +21,50 @@ ROWS = {
 }
 
 
-def main(path: str) -> None:
-    report = json.loads(Path(path).read_text())
-    space = next(s for s in report["spaces"] if s["name"] == report["quoted_space"])
-    print("| | prior | latentRS | difference, 97% interval | real data in its place |")
-    print("| --- | --- | --- | --- | --- |")
+def verdict_table(space: dict[str, Any]) -> str:
+    """Prior, latentRS, their paired difference and the floor, one line a metric."""
+    lines = [
+        "| | prior | latentRS | difference, 97% interval | real data in its place |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for metric, title in ROWS.items():
         prior, ours, floor = (space["methods"][m][metric]["mean"] for m in ("prior", "latentrs", "floor"))
         row = space["minus_prior"]["latentrs"][metric]
         change = f"{row['mean']:+.3f} ± {row['half_width']:.3f} ({row['relative']:+.0%})"
-        print(f"| {title} | {prior:.3f} | {ours:.3f} | {change} | {floor:.3f} |")
+        lines.append(f"| {title} | {prior:.3f} | {ours:.3f} | {change} | {floor:.3f} |")
+    return "\n".join(lines)
+
+
+def objectives_table(report: dict[str, Any], space: dict[str, Any]) -> str:
+    """One line an objective: what it was selected by, and its paired difference to the prior."""
+    held_out = report["selection"]["held_out_energy_distance"]
+    objectives = space["objectives"]
+    lines = ["| objective | held-out | FID | KID x 1000 | recall |", "| --- | --- | --- | --- | --- |"]
+    prior = objectives["methods"]["prior"]
+    lines.append(
+        f"| none (w = 1) | {report['selection']['unweighted']:.5f} | {prior['fid']['mean']:.3f} "
+        f"| {1e3 * prior['kid']['mean']:.1f} | {prior['recall']['mean']:.3f} |"
+    )
+    for objective, energy in sorted(held_out.items(), key=lambda item: item[1]):
+        name = "latentrs" if objective == report["selection"]["chosen"] else f"latentrs:{objective}"
+        rows = objectives["minus_prior"][name]
+        cells = (
+            f"{scale * rows[metric]['mean']:+.{digits}f} ± {scale * rows[metric]['half_width']:.{digits}f}"
+            for metric, scale, digits in (("fid", 1, 3), ("kid", 1e3, 1), ("recall", 1, 3))
+        )
+        lines.append(f"| `{objective}` | {energy:.5f} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main(path: str) -> None:
+    report = json.loads(Path(path).read_text())
+    for space in report["spaces"]:
+        print(f"{space['name']} ({space['role']})\n\n{verdict_table(space)}\n")
+        print(f"verdict: {'better' if space['verdicts']['latentrs']['passed'] else 'not shown better'}\n")
+        if "objectives" in space:
+            print(objectives_table(report, space) + "\n")
     rate = report["acceptance"]["latentrs"]
-    print(f"\nAcceptance rate {rate['rate']:.4f} ± {rate['standard_error']:.4f} (standard error).")
+    print(f"Acceptance rate {rate['rate']:.4f} ± {rate['standard_error']:.4f} (standard error).")
 
 
 if __name__ == "__main__":

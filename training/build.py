@@ -90,9 +90,10 @@ def select(run: Path, objectives: tuple[str, ...]) -> str:
     return min(objectives, key=lambda objective: held_out_energy(run / objective))
 
 
-def held_out_energy(folder: Path) -> float:
+def held_out_energy(folder: Path, which: str = "trained") -> float:
+    """Of the run's weights, or of flat ones (``unweighted``)."""
     record = json.loads((folder / WEIGHTS_RECORD).read_text())
-    return float(record["held_out_energy_distance"]["trained"])
+    return float(record["held_out_energy_distance"][which])
 
 
 def publish(run: Path, chosen: str, recipe: Recipe, out: Path, device: torch.device) -> Path:
@@ -106,6 +107,7 @@ def publish(run: Path, chosen: str, recipe: Recipe, out: Path, device: torch.dev
     report["selection"] = {
         "criterion": "energy distance on held-out training data in the training features",
         "held_out_energy_distance": {objective: held_out_energy(run / objective) for objective in recipe.objectives},
+        "unweighted": held_out_energy(run / chosen, "unweighted"),
         "chosen": chosen,
     }
     features = run / "base" / "features.json"
