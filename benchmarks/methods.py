@@ -1,6 +1,8 @@
 """All sampling methods on one bundle: quality, acceptance and cost side by side, written as a Markdown table.
 
-    python -m benchmarks.methods [--bundle bundles/fashion-mnist] [--data fashion-mnist] [--out docs/methods-table.md]
+    python -m benchmarks.methods [--bundle bundles/fashion-mnist] [--data fashion-mnist] [--out docs/methods.md]
+
+``--out`` replaces what stands in that page between the marker of this program and the end of the table.
 
 Every method draws as many samples as there are test rows, ten disjoint blocks each; quality is the paired difference to
 the prior in the space that training never saw, with 97% Student intervals. Two tables: each method at its defaults,
@@ -18,6 +20,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.methods_page import replace_block
 from models.bundle import Bundle, load_bundle
 from sampling.draw import Draw
 from sampling.methods import METHODS, bind
@@ -30,6 +33,7 @@ from training.evaluation.blocks import rows_of
 from training.evaluation.compare import Table, compare
 from training.evaluation.report import FLOOR_SEED, SHUFFLE_SEED, decode, spaces_of
 
+PROGRAM = "benchmarks.methods"
 SEED = 40_000
 BUDGET = 3
 SIZES = BlockSizes(latents=4_096, decoded=480)  # 480 holds whole candidate sets of 3, 10 and 40
@@ -111,10 +115,12 @@ def main() -> int:
     parser.add_argument("--data", default="fashion-mnist")
     parser.add_argument("--rows", type=int, help="samples a method (default: the size of the test split)")
     parser.add_argument("--methods", nargs="+", choices=sorted(METHODS))
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="page with the marker of this program, as docs/methods.md")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int)
     args = parser.parse_args()
+    if args.out:
+        write_into(args.out, None)  # before the measurement: a page without markers is told at once
     device = choose_device(args.device, args.threads)
     bundle = load_bundle(args.bundle, device)
     train, test = load(args.data, "train"), load(args.data, "test")
@@ -134,8 +140,18 @@ def main() -> int:
             "seed": SEED,
             "torch": torch.__version__,
         }
-        args.out.write_text(f"{text}\n\n`{json.dumps(facts)}`\n")
+        write_into(args.out, f"{text}\n\n`{json.dumps(facts)}`")
     return 0
+
+
+def write_into(page: Path, content: str | None) -> None:
+    """Put ``content`` between the markers of ``page``; None only looks for them. Raises SystemExit without them."""
+    try:
+        text = replace_block(page.read_text(), PROGRAM, content or "")
+        if content is not None:
+            page.write_text(text)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"--out {page}: {error}") from error
 
 
 if __name__ == "__main__":
