@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from math import sqrt
 from typing import Annotated, Literal
 
 import torch
@@ -17,11 +16,11 @@ from sampling.block import Block
 from sampling.draw import Cost
 from sampling.method import Method
 from sampling.parameters import Parameters
-from sampling.sampler import BlockSizes, Sampler
+from sampling.projection import PROJECTION_TEXT, Projection, norm_of, resolve_projection, step_along
+from sampling.sampler import BlockSizes, Sampler, rows_for_steps
 from sampling.streams import BlockStream
 
 Space = Literal["latent", "target"]
-Projection = Literal["tangent", "printed"]
 Network = Callable[[torch.Tensor], torch.Tensor]
 
 SMOOTHING = 1e-3
@@ -32,6 +31,8 @@ TARGET_DECAY = 0.9
 TARGET_EPSILON = 1e-8
 TARGET_STEPS, TARGET_STEP_SIZE = 100, 0.01
 LATENT_STEPS, LATENT_STEP_SIZE = 10, 0.05
+MAX_STEPS = 100
+"""The most that was published (target space, 2-D)."""
 
 
 class DotParameters(Parameters):
@@ -45,7 +46,8 @@ class DotParameters(Parameters):
         ),
     ] = None
     steps: Annotated[
-        int | None, Field(ge=0, le=1_000, description="Descent steps; default 10 in latent space, 100 in target space.")
+        int | None,
+        Field(ge=0, le=MAX_STEPS, description="Descent steps; default 10 in latent space, 100 in target space."),
     ] = None
     step_size: Annotated[
         float | None,
@@ -55,13 +57,7 @@ class DotParameters(Parameters):
             description="Step size: default 0.05 (plain descent in latent space), 0.01 (Adam in target space).",
         ),
     ] = None
-    projection: Annotated[
-        Projection,
-        Field(
-            description="Latent steps under a normal prior: 'tangent' keeps the latent's norm, 'printed' is the "
-            "published formula, which does not."
-        ),
-    ] = "tangent"
+    projection: Annotated[Projection | None, Field(description=f"In latent space. {PROJECTION_TEXT}")] = None
 
     def resolved(self, default_space: Space) -> DotParameters:
         """With every None replaced by its default."""
@@ -89,35 +85,16 @@ def descent_direction(points: torch.Tensor, starts: torch.Tensor, score: Network
     return gradient
 
 
-def tangent(direction: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-    """``direction`` without its component along ``z``, row by row."""
-    return direction - (direction * z).sum(dim=1, keepdim=True) / z.square().sum(dim=1, keepdim=True) * z
-
-
-def latent_step(
-    z: torch.Tensor, gradient: torch.Tensor, step_size: float, prior: Prior, projection: Projection
-) -> torch.Tensor:
-    """One descent step that stays on the prior: on the sphere of each z (normal), inside the cube (uniform)."""
-    if prior.kind == "uniform":
-        return (z - step_size * gradient).clamp(-1, 1)
-    if projection == "printed":
-        along = (gradient * z).sum(dim=1, keepdim=True)
-        return torch.sub(z, gradient - along * z / sqrt(prior.dim), alpha=step_size)
-    moved = z - step_size * tangent(gradient, z)
-    before, after = (torch.linalg.vector_norm(points, dim=1, keepdim=True) for points in (z, moved))
-    kept: torch.Tensor = moved * (before / after)
-    return kept
-
-
 def descend_latents(
     prior: Prior, generator: Network, critic: Network, lipschitz: float, parameters: DotParameters, starts: torch.Tensor
 ) -> torch.Tensor:
     """Latents [n, dim] after ``parameters.steps`` steps of gradient descent from ``starts``."""
     assert parameters.steps is not None and parameters.step_size is not None
-    z = starts
+    projection = resolve_projection(prior, parameters.projection)
+    norm, z = norm_of(starts), starts
     for _ in range(parameters.steps):
         gradient = descent_direction(z, starts, lambda at: critic(generator(at)), lipschitz)
-        z = latent_step(z, gradient, parameters.step_size, prior, parameters.projection)
+        z = step_along(prior, z, -gradient, parameters.step_size, projection, norm)
     return z
 
 
@@ -176,6 +153,11 @@ def propose_dot(
 
 
 def _bind(bundle: Bundle, parameters: DotParameters, sizes: BlockSizes) -> Sampler:
+    """A turn costs up to 30 plain decodes of 32 images, whatever the steps.
+
+    Of 32 images a latent step (forward and backward of generator and critic) takes as long as 2 to 3 decodes, a step
+    in target space (critic alone) 0.7. Points are so cheap that their published 100 steps take a whole block.
+    """
     pilot, output = bundle.manifest.pilot.dot, bundle.manifest.output
     assert pilot is not None
     parameters = parameters.resolved("latent" if output.kind == "image" else "target")
@@ -184,10 +166,12 @@ def _bind(bundle: Bundle, parameters: DotParameters, sizes: BlockSizes) -> Sampl
         limits = output.range
         descend = partial(descend_samples, critic, pilot.target_constant, parameters, limits=limits)
     else:
+        resolve_projection(bundle.prior, parameters.projection)
         constant = pilot.latent_constant
         descend = partial(descend_latents, bundle.prior, bundle.generator, critic, constant, parameters)
     propose = partial(propose_dot, bundle.prior, bundle.generator, descend, bundle.importance, parameters)
-    return Sampler("dot", propose, sizes.decoded, parameters, 1.0)
+    usual = LATENT_STEPS if output.kind == "image" else TARGET_STEPS
+    return Sampler("dot", propose, rows_for_steps(sizes.decoded, parameters.steps or 0, usual), parameters, 1.0)
 
 
 METHOD = Method(

@@ -7,10 +7,11 @@ from functools import partial
 from models.bundle import Bundle
 from models.importance import ImportanceNetwork
 from models.priors import Prior
-from sampling.ascent import AscentParameters, ascent_block, resolve_projection, trajectory
+from sampling.ascent import AscentParameters, ascent_block, trajectory
 from sampling.block import Block
 from sampling.draw import Cost
 from sampling.method import Method
+from sampling.projection import resolve_projection
 from sampling.sampler import BlockSizes, Sampler
 from sampling.streams import BlockStream
 
@@ -27,10 +28,11 @@ def propose_latentga(
 
 
 def _bind(bundle: Bundle, parameters: AscentParameters, sizes: BlockSizes) -> Sampler:
+    """A turn costs two to four decodes of 32 images, whatever the steps (see ascent_block)."""
     assert bundle.importance is not None
     resolve_projection(bundle.prior, parameters.projection)
     propose = partial(propose_latentga, bundle.prior, bundle.importance, parameters)
-    return Sampler("latentga", propose, ascent_block(sizes), parameters, expected_acceptance=1.0)
+    return Sampler("latentga", propose, ascent_block(sizes, parameters.steps), parameters, expected_acceptance=1.0)
 
 
 METHOD = Method(

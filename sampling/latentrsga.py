@@ -7,11 +7,12 @@ from functools import partial
 from models.bundle import Bundle
 from models.importance import ImportanceNetwork
 from models.priors import Prior
-from sampling.ascent import AscentParameters, ascent_block, resolve_projection, trajectory
+from sampling.ascent import AscentParameters, ascent_block, trajectory
 from sampling.block import Block
 from sampling.dial import Acceptance, turn_dial
 from sampling.latentrs import propose_latentrs
 from sampling.method import Method
+from sampling.projection import resolve_projection
 from sampling.sampler import BlockSizes, Sampler
 from sampling.streams import BlockStream
 
@@ -41,11 +42,12 @@ def propose_latentrsga(
 
 
 def _bind(bundle: Bundle, parameters: LatentRSGAParameters, sizes: BlockSizes) -> Sampler:
+    """A turn costs two to four decodes of 32 images, whatever the steps (see ascent_block)."""
     assert bundle.importance is not None
     resolve_projection(bundle.prior, parameters.projection)
     dial = turn_dial(bundle, parameters.acceptance)
     propose = partial(propose_latentrsga, bundle.prior, bundle.importance, parameters, bound=dial.bound)
-    return Sampler("latentrsga", propose, ascent_block(sizes), parameters, dial.expected)
+    return Sampler("latentrsga", propose, ascent_block(sizes, parameters.steps), parameters, dial.expected)
 
 
 METHOD = Method(

@@ -17,7 +17,9 @@ from sampling.ratio import Judge, judge_of, whole_sets
 from sampling.sampler import BlockSizes, Sampler
 from sampling.streams import BlockStream
 
-MAX_CANDIDATES = 640  # the length of the original's chains; longer ones would hold the device too long
+MAX_CANDIDATES = 640
+"""The length of the original's chains. A chain is judged in one turn of the device: longer ones would hold it too long.
+"""
 
 
 class MhParameters(Parameters):
@@ -72,6 +74,7 @@ def propose_mh(judge: Judge, real_log_ratios: torch.Tensor, candidates: int, str
 
 
 def _bind(bundle: Bundle, parameters: MhParameters, sizes: BlockSizes) -> Sampler:
+    """A turn decodes and judges one whole chain at least: 1.7 plain decodes of 32 images by default, 27 at the most."""
     pilot = bundle.manifest.pilot.mh
     assert pilot is not None
     propose = partial(propose_mh, judge_of(bundle), torch.tensor(pilot.real_log_ratios), parameters.candidates)

@@ -23,6 +23,14 @@ class BlockSizes:
     decoded: int = 32
 
 
+def rows_for_steps(rows: int, steps: int, usual: int) -> int:
+    """``rows`` of a block for the ``usual`` number of steps or fewer, and for more as many fewer, at least one.
+
+    A block is one turn of the device, for which everybody waits: rows x steps stays about what it is by default.
+    """
+    return max(1, min(rows, rows * usual // max(1, steps)))
+
+
 @dataclass(frozen=True)
 class Sampler:
     """What the engine and the reports drive: ``propose`` on a stream of blocks of ``block`` proposals.

@@ -31,6 +31,7 @@ class Accounts:
             self._weights[model] = (total, count)
             metrics.mean_weight.labels(model).set(total / count)
             metrics.weight_bound_exceeded.labels(model).inc(block.above_cap)
+        metrics.ratio_bound_exceeded.labels(model).inc(block.cost.above_bound)
         if block.cost.generator_rows:
             metrics.decoded_rows.labels(model).inc(block.cost.generator_rows)
             metrics.rows_wasted.labels("rejected").inc(block.cost.generator_rows - block.decoded)

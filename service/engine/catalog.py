@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.bundle import MANIFEST_FILE, Bundle, BundleError, load_bundle
+from sampling.methods import check_defaults
 from service.engine.errors import BrokenModel, CatalogError, UnknownModel
 
 PREFERRED_MODEL = "fashion-mnist"
@@ -87,6 +88,10 @@ def _first_loaded(models: dict[str, Model]) -> str:
 
 
 def _check_servable(folder: Path, bundle: Bundle) -> None:
+    try:
+        check_defaults(bundle)
+    except ValueError as error:
+        raise BundleError(f"{folder}: {error}.") from error
     output = bundle.manifest.output
     if output.kind == "points" and len(output.shape) != 1:
         raise BundleError(f"{folder}: points need an output shape (D,), not {output.shape}.")

@@ -80,7 +80,7 @@ class Engine:
         """
         bundle = self.model(model)
         name = resolve_method(bundle, method)
-        chosen = resolve_parameters(name, parameters or {})
+        chosen = resolve_parameters(bundle, name, parameters or {})
         return Choice(bundle, name, chosen, self._bound(bundle.name, name, chosen))
 
     def submit(self, request: SampleRequest) -> Future[Samples]:

@@ -59,7 +59,11 @@ SCORE = Work("score", "score", "importance", lambda options: options.proposal_bl
 def refine(parameters: AscentParameters) -> Work:
     """The path of each latent up the importance weight: latents [n, steps + 1, d], weights [n, steps + 1]."""
     return Work(
-        "refine", "refine", "importance", lambda options: ascent_block(options.blocks), partial(_refine, parameters)
+        "refine",
+        "refine",
+        "importance",
+        lambda options: ascent_block(options.blocks, parameters.steps),
+        partial(_refine, parameters),
     )
 
 

@@ -62,9 +62,15 @@ class DeviceLoop:
         if not job.future.set_running_or_notify_cancel():
             self._accounts.wasted(job, "cancelled")
             return
+        try:
+            result = job.result(self._fingerprints[job.model])
+        except Exception as error:  # noqa: BLE001 - a result that cannot be put together is its own job's loss only
+            self._accounts.wasted(job, "failed")
+            job.future.set_exception(_failed([job], error))
+            return
         # Books first: whoever sees the result may look at the metrics.
         self._accounts.delivered(job)
-        job.future.set_result(job.result(self._fingerprints[job.model]))
+        job.future.set_result(result)
 
     def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
         for job in jobs:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from models.bundle import Bundle
 from sampling import method as sampling_method
-from sampling.methods import METHODS, bind
+from sampling.methods import METHODS, bind, with_defaults
 from sampling.parameters import Parameters
 from sampling.sampler import BlockSizes, Sampler
 from service.engine.errors import InvalidParameters, MethodUnavailable, UnknownMethod
@@ -41,13 +41,21 @@ def default_method(bundle: Bundle) -> str:
 
 
 def describe_methods(bundle: Bundle) -> dict[str, dict[str, Any]]:
-    """Every method by name: its summary and either the JSON schema of its parameters or what the bundle lacks."""
+    """Every method by name: its summary and either the JSON schema of its parameters, with the defaults that are in
+    force for this bundle, or what the bundle lacks."""
     described: dict[str, dict[str, Any]] = {}
     for name, method in METHODS.items():
         lacking = method.missing(bundle)
-        told = {"missing": lacking} if lacking else {"parameters": method.parameters.model_json_schema()}
+        told = {"missing": lacking} if lacking else {"parameters": _schema(bundle, method)}
         described[name] = {"summary": method.summary, "available": not lacking, **told}
     return described
+
+
+def _schema(bundle: Bundle, method: sampling_method.Method) -> dict[str, Any]:
+    schema = method.parameters.model_json_schema()
+    for name, value in bundle.manifest.defaults.get(method.name, {}).items():
+        schema["properties"][name]["default"] = value
+    return schema
 
 
 def resolve_method(bundle: Bundle, name: str | None) -> str:
@@ -65,9 +73,12 @@ def resolve_method(bundle: Bundle, name: str | None) -> str:
     return canonical
 
 
-def resolve_parameters(method: str, given: Mapping[str, object]) -> Parameters:
-    """All parameters of ``method``, from the ``given`` ones, values or text. Raises InvalidParameters."""
-    return validate(METHODS[method].parameters, method, given)
+def resolve_parameters(bundle: Bundle, method: str, given: Mapping[str, object]) -> Parameters:
+    """All parameters of ``method``: the ``given`` ones, values or text, then the bundle's defaults, then the method's.
+
+    Raises InvalidParameters.
+    """
+    return with_defaults(bundle, method, validate(METHODS[method].parameters, method, given))
 
 
 def validate(kind: type[Chosen], who: str, given: Mapping[str, object]) -> Chosen:

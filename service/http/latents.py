@@ -7,7 +7,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from sampling.ascent import AscentParameters, resolve_projection
+from sampling.ascent import AscentParameters
+from sampling.projection import resolve_projection
 from service.engine import evaluations
 from service.engine.encoders.formats import FORMATS, Format
 from service.engine.encoders.scores import encode_scores, encode_trajectories, most_trajectories

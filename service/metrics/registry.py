@@ -46,6 +46,12 @@ class Metrics:
         self.weight_bound_exceeded = Counter(
             "winnow_weight_bound_exceeded", "Proposals whose weight is above the cap.", ("model",), registry=registry
         )
+        self.ratio_bound_exceeded = Counter(
+            "winnow_ratio_bound_exceeded",
+            "Proposals whose density ratio is above the bound of the pilot run that drs rejects by.",
+            ("model",),
+            registry=registry,
+        )
         self.mean_weight = Gauge(
             "winnow_mean_weight", "Mean importance weight of all proposals so far.", ("model",), registry=registry
         )
@@ -89,7 +95,8 @@ class Metrics:
                 self.requests.labels(method, outcome)
         for model in models:
             for by_model in (
-                self.weight_bound_exceeded, self.mean_weight, self.decoded_rows, self.delivered_rows, self.supply_rows
+                self.weight_bound_exceeded, self.ratio_bound_exceeded, self.mean_weight, self.decoded_rows,
+                self.delivered_rows, self.supply_rows,
             ):  # fmt: skip
                 by_model.labels(model)
             for method in methods:

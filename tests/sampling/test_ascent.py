@@ -8,7 +8,9 @@ from pydantic import ValidationError
 
 from models.importance import ImportanceNetwork
 from models.priors import Prior
-from sampling.ascent import AscentParameters, Projection, Trajectory, project, resolve_projection, trajectory
+from sampling.ascent import AscentParameters, Trajectory, ascent_block, trajectory
+from sampling.projection import Projection
+from sampling.sampler import BlockSizes
 from sampling.streams import BlockStream
 from tests.sampling.laws import KnownWeight, known
 
@@ -70,19 +72,6 @@ def test_the_printed_projection_overshoots_but_never_leaves_the_numbers() -> Non
     assert torch.isfinite(path.latents).all()
 
 
-def test_tangent_is_orthogonal_to_the_latent_and_printed_flips_the_radial_part() -> None:
-    z, g = start(NORMAL, seed=1), start(NORMAL, seed=2)
-    radial = (g * z).sum(dim=1)
-    tangent, printed = project(g, z, "tangent"), project(g, z, "printed")
-    assert ((tangent * z).sum(dim=1).abs() < 1e-5 * g.norm(dim=1) * z.norm(dim=1)).all()
-    torch.testing.assert_close((printed * z).sum(dim=1), radial * (1 - z.square().sum(dim=1) / 8**0.5))
-    unit = z / z.norm(dim=1, keepdim=True)
-    across = g - (g * unit).sum(dim=1, keepdim=True) * unit
-    torch.testing.assert_close(tangent, across)
-    torch.testing.assert_close(printed - (printed * unit).sum(dim=1, keepdim=True) * unit, across)
-    assert torch.equal(project(g, z, "none"), g)
-
-
 def test_normal_latents_are_projected_unless_told_otherwise() -> None:
     z = start(NORMAL)
     assert torch.equal(climb(HILL, z).latents, climb(HILL, z, projection="tangent").latents)
@@ -96,13 +85,6 @@ def test_uniform_latents_stay_in_the_cube_and_reach_its_wall() -> None:
     free = climb(slope, z, UNIFORM, steps=1, step_size=0.01).latents
     inside = z < 0.98
     assert (free[1] > free[0])[inside].all()  # no projection takes anything away
-
-
-@pytest.mark.parametrize("projection", ["tangent", "printed"])
-def test_a_projection_of_a_uniform_prior_is_refused(projection: Projection) -> None:
-    with pytest.raises(ValueError, match=f"projection={projection} is for normal priors"):
-        resolve_projection(UNIFORM, projection)
-    assert resolve_projection(UNIFORM, "none") == resolve_projection(UNIFORM, None) == "none"
 
 
 def test_a_weight_of_zero_moves_with_either_head() -> None:
@@ -174,3 +156,10 @@ def test_a_latent_of_zero_and_no_latents_at_all_are_no_error() -> None:
 def test_parameters_out_of_bounds_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         AscentParameters(**wrong)  # type: ignore[arg-type]
+
+
+def test_more_steps_climb_with_fewer_rows_so_that_a_turn_stays_as_long() -> None:
+    sizes = BlockSizes(512, 32)
+    blocks = {steps: ascent_block(sizes, steps) for steps in (1, 10, 11, 40, 100, 200)}
+    assert blocks == {1: 128, 10: 128, 11: 116, 40: 32, 100: 12, 200: 6}
+    assert ascent_block(BlockSizes(8, 8), 100) == 1

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
-from math import sqrt
+from pathlib import Path
 
 import pytest
 import torch
 from pydantic import ValidationError
 
 from models.importance import ImportanceNetwork
+from models.manifest import OutputSpec
+from models.pilot import DotPilot
 from models.priors import Prior
 from sampling.dot import (
     LATENT_STEP_SIZE,
@@ -21,15 +24,15 @@ from sampling.dot import (
     descend_latents,
     descend_samples,
     descent_direction,
-    latent_step,
     objective,
     propose_dot,
-    tangent,
 )
 from sampling.draw import Draw
-from sampling.sampler import draw
+from sampling.methods import bind
+from sampling.sampler import BlockSizes, draw
 from sampling.streams import BlockStream
 from tests.sampling.ratios import NORMAL, UNIFORM, Counting
+from tests.training.ratio_bundles import linear_bundle
 
 TOP = torch.tensor([0.6, -0.2])
 
@@ -98,7 +101,7 @@ def test_target_descent_ends_where_the_forces_balance() -> None:
     """|grad D| / K = 1 at distance K / 4 from the top of the bowl: samples further out stop there, inner ones stay
     put, but for Adam's last steps of 0.001 in each coordinate."""
     y = starts(UNIFORM)
-    end = descend_samples(bowl, 1.0, target(steps=1_000, step_size=0.002), y)
+    end = descend_samples(bowl, 1.0, target(step_size=0.002).model_copy(update={"steps": 1_000}), y)
     before, after = (y - TOP).norm(dim=1), (end - TOP).norm(dim=1)
     outer = before > 0.27
     assert (after[outer] - 0.25).abs().max() < 0.01
@@ -110,25 +113,6 @@ def test_a_larger_constant_moves_samples_less() -> None:
     y = starts(UNIFORM)
     moved = [(descend_samples(bowl, k, target(), y) - y).norm(dim=1).mean() for k in (0.5, 1.0, 2.0, 4.0)]
     assert moved == sorted(moved, reverse=True)
-
-
-def test_the_tangent_step_keeps_the_norm_and_the_printed_one_does_not() -> None:
-    prior = Prior("normal", 64)
-    z = starts(prior)
-    gradient = torch.randn(500, 64, generator=torch.Generator().manual_seed(2)) - z
-    norms = {
-        kind: latent_step(z, gradient, 0.05, prior, kind).norm(dim=1) / z.norm(dim=1)  # type: ignore[arg-type]
-        for kind in ("tangent", "printed")
-    }
-    torch.testing.assert_close(norms["tangent"], torch.ones(500))
-    # The printed one turns the radial part of the gradient, -1, around: 1 - sqrt(d) times it.
-    assert (norms["printed"] - 1 - 0.05 * (1 - sqrt(64)) * 1).abs().median() < 0.06
-    assert (norms["printed"] - 1).abs().median() > 0.2
-
-
-def test_a_tangent_is_orthogonal_to_the_latent() -> None:
-    z = starts(NORMAL)
-    assert (tangent(torch.ones_like(z), z) * z).sum(dim=1).abs().max() < 1e-4
 
 
 def test_ten_steps_keep_the_norm_of_every_latent_under_a_normal_prior_and_the_cube_under_a_uniform_one() -> None:
@@ -201,9 +185,37 @@ def test_each_space_has_its_published_defaults() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("steps", -1), ("steps", 1001), ("step_size", 0), ("step_size", float("nan")), ("space", "middle"),
-     ("projection", "none")],
+    [("steps", -1), ("steps", 101), ("step_size", 0), ("step_size", float("nan")), ("space", "middle"),
+     ("projection", "middle")],
 )  # fmt: skip
 def test_a_parameter_out_of_range_is_refused(name: str, value: object) -> None:
     with pytest.raises(ValidationError, match=name):
         DotParameters.model_validate({name: value})
+
+
+def test_more_steps_move_fewer_rows_at_once_so_that_a_turn_stays_as_long(tmp_path: Path) -> None:
+    """An image turn is 10 steps of a whole block whatever the space; 100 steps of points are as cheap."""
+    bundle = linear_bundle(tmp_path)
+    constants = DotPilot(target_constant=1, latent_constant=1, pairs=1, repeats=1, seed=0)
+    pilot = bundle.manifest.pilot.model_copy(update={"dot": constants})
+
+    def block(kind: str, **parameters: object) -> int:
+        output = OutputSpec.model_validate({"kind": kind, "shape": (2,)})
+        manifest = bundle.manifest.model_copy(update={"pilot": pilot, "output": output})
+        chosen = DotParameters.model_validate(parameters)
+        return bind(replace(bundle, manifest=manifest), "dot", chosen, BlockSizes(512, 32)).block
+
+    assert [block("image", steps=steps) for steps in (0, 1, 10, 20, 100)] == [32, 32, 32, 16, 3]
+    assert block("image") == 32 and block("image", space="target") == 3
+    assert block("points") == block("points", space="latent", steps=100) == 32
+
+
+def test_a_projection_that_the_prior_cannot_take_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:
+    bundle = linear_bundle(tmp_path)
+    constants = DotPilot(target_constant=1, latent_constant=1, pairs=1, repeats=1, seed=0)
+    prior = bundle.manifest.prior.model_copy(update={"kind": "uniform"})
+    pilot = bundle.manifest.pilot.model_copy(update={"dot": constants})
+    bundle = replace(bundle, manifest=bundle.manifest.model_copy(update={"pilot": pilot, "prior": prior}))
+    with pytest.raises(ValueError, match="projection=printed is for normal priors"):
+        bind(bundle, "dot", DotParameters(space="latent", projection="printed"))
+    assert bind(bundle, "dot", DotParameters(space="latent")).method == "dot"

@@ -12,13 +12,13 @@ import pytest
 import torch
 from books import books_balance
 from tiny_bundles import BATCH, BLOCK
-from toy_methods import MOVING, PICKY
+from toy_methods import ABOVE_BOUND, MOVING, PICKY
 
 from sampling.methods import METHODS
 from service.engine.engine import Engine
 from service.engine.errors import GenerationFailed, InvalidParameters, MethodUnavailable, Stalled
 from service.engine.fingerprint import code_digest
-from service.engine.jobs import SampleRequest, Samples
+from service.engine.jobs import SampleJob, SampleRequest, Samples
 from service.engine.supplies import MAX_SUPPLIES
 
 Start = Callable[..., Engine]
@@ -238,6 +238,41 @@ def test_a_request_whose_parameters_break_a_method_fails_alone(start: Start) -> 
     assert futures[0].result(timeout=60).n == futures[2].result(timeout=60).n == 3
     with pytest.raises(GenerationFailed, match=r"fell off the edge$"):
         futures[1].result(timeout=60)
+
+
+@pytest.mark.parametrize("seed", [None, 1])
+def test_a_result_that_cannot_be_put_together_fails_its_own_request_only(
+    start: Start, monkeypatch: pytest.MonkeyPatch, seed: int | None
+) -> None:
+    engine, whole = start(), SampleJob.result
+
+    def result(job: SampleJob, fingerprint: str) -> Samples:
+        if job.n == 3:
+            raise ValueError("no such shape\nand more")
+        return whole(job, fingerprint)
+
+    monkeypatch.setattr(SampleJob, "result", result)
+    with engine._queue._changed:
+        futures = [ask(engine, n, "picky", seed) for n in (4, 3, 5)]
+    with pytest.raises(GenerationFailed, match=r"points failed on this batch: no such shape$"):
+        futures[1].result(timeout=60)
+    assert [futures[i].result(timeout=60).n for i in (0, 2)] == [4, 5]
+    assert draw(engine, 2, "prior").n == 2
+    assert engine.unready() is None
+    assert wasted(engine, "failed") == 3
+    assert engine.metrics.value("winnow_samples_total", model="points", method="picky") == 9
+    assert engine.metrics.value("winnow_queue_rows") == 0
+    assert books_balance(engine)
+
+
+def test_density_ratios_above_the_frozen_bound_are_counted(start: Start) -> None:
+    engine = start()
+    draw(engine, 3, "moving")
+    name = "winnow_ratio_bound_exceeded_total"
+    assert b'winnow_ratio_bound_exceeded_total{model="points"} 0.0' in engine.metrics.exposition()
+    draw(engine, 1, "picky", acceptance=1)
+    assert engine.metrics.value(name, model="points") == ABOVE_BOUND
+    assert engine.metrics.value(name, model="images") == 0
 
 
 def test_a_stalled_method_stalls_only_the_requests_with_its_parameters(start: Start) -> None:

@@ -17,6 +17,7 @@ from sampling.sampler import BlockSizes, Sampler
 from sampling.streams import BlockStream
 
 LOWEST = 0.01
+ABOVE_BOUND = 2  # of every block of picky, as it says
 
 
 class PickyParameters(Parameters):
@@ -41,7 +42,7 @@ def pick(bundle: Bundle, parameters: PickyParameters, stream: BlockStream) -> Bl
         bundle.generator(latents)
     passed = stream.uniform(rng) < parameters.acceptance
     kept = passed.nonzero().squeeze(1)
-    cost = Cost(rows, len(kept), generator_rows=rows * parameters.steps)
+    cost = Cost(rows, len(kept), generator_rows=rows * parameters.steps, above_bound=ABOVE_BOUND)
     return Block(latents[kept], None, cost, samples[kept])
 
 
