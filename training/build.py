@@ -2,8 +2,9 @@
 
     python -m training.build [--only gaussians-25] [--runs runs] [--bundles bundles] [--device auto] [--threads 2]
 
-GAN, feature spaces, one importance network an objective, selection, report. Selection reads held-out training
-data only; the test split is opened once, for the report of what was selected.
+GAN, feature spaces, one importance network an objective, selection; then the density-ratio classifier with its
+constants, the pilot run, report. Selection reads held-out training data only; the test split is opened once, for the
+report of what was selected.
 """
 
 from __future__ import annotations
@@ -19,17 +20,22 @@ import torch
 
 from models.bundle import MANIFEST_FILE, load_bundle
 from training.checkpoint import CheckpointError
+from training.classifier import RECORD as CLASSIFIER_RECORD
+from training.classifier import ClassifierConfig, classifier_bundle
 from training.data.catalog import load
-from training.data.dataset import DataError
+from training.data.dataset import DataError, Dataset
 from training.device import choose_device
 from training.errors import TrainingRefused
 from training.evaluation.report import evaluate, write_report
 from training.gan import train_gan
+from training.pilot.add import add_pilot, measure_pilot
 from training.pipeline import add_features, curve_of_run, gan_bundle, other_weights, weights_bundle
 from training.presets import GAN_PRESETS, WEIGHTS_PRESETS
 from training.weights.config import WeightsConfig
 
 REPORT_SEED = 20_000
+PILOT_SEED = 0
+CLASSIFIER = ClassifierConfig()
 WEIGHTS_RECORD = "weights.json"
 
 
@@ -37,13 +43,14 @@ WEIGHTS_RECORD = "weights.json"
 class Recipe:
     """A GAN preset, whether its data has classes to train feature spaces on, and the objectives to choose from.
 
-    ``hidden``: widths of w in place of those of each objective's preset.
+    ``hidden``: widths of w in place of those of each objective's preset. ``classifier``: of the baselines' networks.
     """
 
     preset: str
     features: bool
     objectives: tuple[str, ...]
     hidden: tuple[int, ...] | None = None
+    classifier: ClassifierConfig = CLASSIFIER
 
 
 COMPARED = ("energy", "energy-laplace", "transport", "transport-raw", "adversarial", "paper")
@@ -64,6 +71,14 @@ def build(name: str, recipe: Recipe, runs: Path, bundles: Path, device: torch.de
     if recipe.features and "features" not in load_bundle(base).networks:
         scores = add_features(base, train, test, device)
         (base / "features.json").write_text(json.dumps({"test_accuracy": scores}, indent=2) + "\n")
+    train_objectives(recipe, run, base, train, device)
+    chosen = select(run, recipe.objectives)
+    whole = complete(recipe.classifier, run, run / chosen / "bundle", train, device)
+    return publish(run, chosen, whole, recipe, bundles / name, device)
+
+
+def train_objectives(recipe: Recipe, run: Path, base: Path, train: Dataset, device: torch.device) -> None:
+    """One importance network an objective, each in ``run / objective``; those that are current stay."""
     for objective in recipe.objectives:
         settings = WEIGHTS_PRESETS[objective]
         if recipe.hidden is not None:
@@ -71,15 +86,32 @@ def build(name: str, recipe: Recipe, runs: Path, bundles: Path, device: torch.de
         if not is_current(run / objective, settings, base):
             shutil.rmtree(run / objective / "bundle", ignore_errors=True)
             weights_bundle(settings, base, train, run / objective, device, pools=run / "pools")
-    chosen = select(run, recipe.objectives)
-    return publish(run, chosen, recipe, bundles / name, device)
 
 
-def is_current(folder: Path, settings: WeightsConfig, base: Path) -> bool:
-    """Whether ``folder`` holds the weights of these settings for the generator and features of ``base``."""
-    if not (folder / WEIGHTS_RECORD).exists() or not (folder / "bundle" / MANIFEST_FILE).exists():
+def complete(config: ClassifierConfig, run: Path, source: Path, train: Dataset, device: torch.device) -> Path:
+    """``source`` with the networks and constants of the other methods, as a bundle in ``run / "classifier"``."""
+    folder = run / "classifier"
+    if not is_current(folder, config, source, CLASSIFIER_RECORD):
+        shutil.rmtree(folder / "bundle", ignore_errors=True)
+        classifier_bundle(config, source, train, folder, device)
+    whole = folder / "bundle"
+    bundle = load_bundle(whole, device)
+    if bundle.manifest.pilot.jbt is None or bundle.manifest.pilot.simplicial is None:
+        labelled = train if train.labels is not None else None
+        sections, reasons = measure_pilot(bundle, PILOT_SEED, labelled)
+        add_pilot(whole, sections)
+        for name, reason in reasons.items():
+            print(f"{bundle.name} is left without {name}: {reason}", file=sys.stderr)
+    return whole
+
+
+def is_current(
+    folder: Path, settings: WeightsConfig | ClassifierConfig, base: Path, record: str = WEIGHTS_RECORD
+) -> bool:
+    """Whether ``folder`` holds what these settings make of the networks of ``base``, as its ``record`` says."""
+    if not (folder / record).exists() or not (folder / "bundle" / MANIFEST_FILE).exists():
         return False
-    recorded = json.loads((folder / WEIGHTS_RECORD).read_text())["settings"]
+    recorded = json.loads((folder / record).read_text())["settings"]
     ours, theirs = (load_bundle(path).manifest.networks for path in (base, folder / "bundle"))
     same_networks = all(theirs.get(role) == spec for role, spec in ours.items())
     return bool(recorded == json.loads(json.dumps(asdict(settings)))) and same_networks
@@ -96,11 +128,10 @@ def held_out_energy(folder: Path, which: str = "trained") -> float:
     return float(record["held_out_energy_distance"][which])
 
 
-def publish(run: Path, chosen: str, recipe: Recipe, out: Path, device: torch.device) -> Path:
-    """Report on the test split beside every other objective, then copy the bundle."""
+def publish(run: Path, chosen: str, folder: Path, recipe: Recipe, out: Path, device: torch.device) -> Path:
+    """Report on the bundle ``folder`` on the test split, beside every other objective, then copy it."""
     config = GAN_PRESETS[recipe.preset]
     train, test = load(config.data, "train"), load(config.data, "test")
-    folder = run / chosen / "bundle"
     bundle = load_bundle(folder, device)
     others = [run / objective / "bundle" for objective in recipe.objectives if objective != chosen]
     report = evaluate(bundle, train, test, REPORT_SEED, device, other_weights(bundle, others))

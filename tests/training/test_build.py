@@ -11,19 +11,31 @@ import pytest
 import torch
 
 from models.bundle import load_bundle
+from sampling.methods import METHODS, bind
+from training import build as build_module
 from training.build import Recipe, build, is_current
 from training.checkpoint import CheckpointError
+from training.classifier import RECORD, ClassifierConfig
+from training.pilot import jbt, simplicial
 from training.presets import GAN_PRESETS, WEIGHTS_PRESETS
 from training.weights.config import WeightsConfig
 
 CPU = torch.device("cpu")
-RECIPE = Recipe("tiny", features=False, objectives=("tiny-energy", "tiny-raw"), hidden=(8,))
+CLASSIFIER = ClassifierConfig(
+    steps=60, critic_steps=4, batch=64, lr=2e-3, held_out_rows=200, validate_every=20, patience=100
+)
+RECIPE = Recipe("tiny", features=False, objectives=("tiny-energy", "tiny-raw"), hidden=(8,), classifier=CLASSIFIER)
 
 
 @pytest.fixture
 def presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, rng = tmp_path / "plane.npz", np.random.default_rng(0)
-    np.savez(path, train_points=rng.normal(size=(2_000, 2)), test_points=rng.normal(size=(400, 2)))
+    points = rng.normal(size=(2_000, 2))
+    np.savez(
+        path, train_points=points, train_labels=(points[:, 0] > 0).astype(int), test_points=rng.normal(size=(400, 2))
+    )
+    for function, rows in ((jbt.jbt_pilot, (200,)), (simplicial.simplicial_pilot, (2_000,))):
+        monkeypatch.setattr(function, "__defaults__", rows)
     gan = replace(GAN_PRESETS["gaussians-25"], data=str(path), steps=4, batch=16)
     monkeypatch.setitem(GAN_PRESETS, "tiny", gan)
     for name, source in (("tiny-energy", "energy"), ("tiny-raw", "transport-raw")):
@@ -67,3 +79,43 @@ def test_weights_of_other_settings_or_another_generator_are_neither_reused_nor_r
     with pytest.raises(CheckpointError, match="other settings, networks or data"):
         build("tiny", RECIPE, runs, tmp_path / "bundles", CPU)
     assert not is_current(folder, settings_of("tiny-energy"), base)
+
+
+@pytest.mark.usefixtures("presets")
+def test_the_bundle_is_whole_every_method_of_its_kind_can_be_bound(tmp_path: Path) -> None:
+    bundle = load_bundle(build("tiny", RECIPE, tmp_path / "runs", tmp_path / "bundles", CPU))
+    for name, method in METHODS.items():
+        assert method.missing(bundle) == [], name
+        assert bind(bundle, name).method == name
+    pilot = bundle.manifest.pilot
+    assert pilot.simplicial is not None and pilot.simplicial.kind == "fitted" and len(pilot.simplicial.seeds) == 2
+
+
+@pytest.mark.usefixtures("presets")
+def test_an_interrupted_pilot_run_is_done_again_without_the_classifier(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build_module, "measure_pilot", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            build("tiny", RECIPE, tmp_path / "runs", tmp_path / "bundles", CPU)
+    assert not (tmp_path / "bundles").exists()
+    monkeypatch.setattr(build_module, "classifier_bundle", interrupted)
+    bundle = load_bundle(build("tiny", RECIPE, tmp_path / "runs", tmp_path / "bundles", CPU))
+    assert bundle.manifest.pilot.jbt is not None
+    monkeypatch.setattr(build_module, "measure_pilot", interrupted)
+    build("tiny", RECIPE, tmp_path / "runs", tmp_path / "bundles", CPU)
+
+
+@pytest.mark.usefixtures("presets")
+def test_a_classifier_of_other_settings_or_other_weights_is_not_reused(tmp_path: Path) -> None:
+    build("tiny", RECIPE, tmp_path / "runs", tmp_path / "bundles", CPU)
+    run = tmp_path / "runs" / "tiny"
+    chosen = build_module.select(run, RECIPE.objectives)
+    other = next(objective for objective in RECIPE.objectives if objective != chosen)
+    assert is_current(run / "classifier", CLASSIFIER, run / chosen / "bundle", RECORD)
+    assert not is_current(run / "classifier", replace(CLASSIFIER, steps=61), run / chosen / "bundle", RECORD)
+    assert not is_current(run / "classifier", CLASSIFIER, run / other / "bundle", RECORD)
