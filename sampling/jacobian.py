@@ -48,10 +48,11 @@ def exact_products(generator: nn.Module, latents: torch.Tensor, probes: torch.Te
     inputs = latents.detach().requires_grad_()
     samples = generator(inputs)
     u = torch.zeros_like(samples, requires_grad=True)
-    (transposed,) = torch.autograd.grad(samples, inputs, u, create_graph=True)
+    # Sums, not grad's own argument for u: given one, torch imports its compiler's symbolic shapes at first use.
+    (transposed,) = torch.autograd.grad((samples * u).sum(), inputs, create_graph=True)
     total = torch.zeros(len(latents), device=latents.device)
     for v in probes:
-        (product,) = torch.autograd.grad(transposed, u, v.expand_as(latents), retain_graph=True)
+        (product,) = torch.autograd.grad((transposed * v).sum(), u, retain_graph=True)
         total += product.detach().flatten(1).square().sum(1)
     n, k = len(latents), len(probes)
     cost = Cost(generator_rows=n * (k + 2), gradient_steps=n * (k + 1))

@@ -13,6 +13,7 @@ from torch import nn
 from models.bundle import Bundle, load_bundle, save_bundle
 from models.manifest import NetworkRole
 from models.pilot import Pilot
+from sampling.sampler import MAX_PROPOSALS_PER_SAMPLE
 from training.data.catalog import fixed_split
 from training.data.dataset import DataError, Dataset
 from training.errors import TrainingRefused
@@ -28,6 +29,8 @@ SELECTION_SEED, CALIBRATION_SEED, BOUND_SEED, LIPSCHITZ_SEED, CRITIC_SEED = (3_0
 """Offsets from the run's seed, so that no two parts share a stream."""
 HELD_OUT_PARTS = 3  # selection, calibration, its check
 LEAST_HELD_OUT = 20
+USUAL_SHIFT = 80
+"""Percentile of the acceptance logit: between the 60 and the 95 of two public implementations."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def classifier_bundle(
     critic = finetune(second, problem, training, out / CRITIC_CHECKPOINT, on_step=on_step)
     bundle = with_network(bundle, "classifier", classifier.best)
     bundle = with_network(bundle, "wasserstein_critic", critic.best)
-    bundle = with_constants(bundle, held_out, config.seed)
+    bundle = with_shift_where_needed(with_constants(bundle, held_out, config.seed))
     save_bundle(out / "bundle", bundle.manifest, bundle.networks)
     record = {"settings": asdict(config), "held_out_log_loss": classifier.history}
     (out / RECORD).write_text(json.dumps(record, indent=2) + "\n")
@@ -162,6 +165,16 @@ def with_network(bundle: Bundle, role: NetworkRole, network: nn.Module) -> Bundl
     networks = bundle.manifest.networks
     manifest = bundle.manifest.model_copy(update={"networks": {**networks, role: networks["critic"]}})
     return replace(bundle, manifest=manifest, networks={**bundle.networks, role: network})
+
+
+def with_shift_where_needed(bundle: Bundle) -> Bundle:
+    """``bundle``, whose own default of drs is a shift where the plain rule would accept less than one in a thousand."""
+    drs = bundle.manifest.pilot.drs
+    assert drs is not None
+    if drs.acceptance_rate * MAX_PROPOSALS_PER_SAMPLE >= 1:
+        return bundle
+    defaults = {**bundle.manifest.defaults, "drs": {"shift": USUAL_SHIFT}}
+    return replace(bundle, manifest=bundle.manifest.model_copy(update={"defaults": defaults}))
 
 
 def with_constants(bundle: Bundle, held_out: HeldOut, seed: int) -> Bundle:

@@ -88,13 +88,20 @@ def validate(kind: type[Chosen], who: str, given: Mapping[str, object]) -> Chose
     except ValidationError as error:
         takes = ", ".join(kind.model_fields)
         refusal = f"{who} does not take it; " + (f"it takes {takes}" if takes else "it takes no parameters") + "."
-        problems: dict[str, str] = {}
+        said: dict[str, list[str]] = {}
+        values: dict[str, str] = {}
         for item in error.errors():
             name = str(item["loc"][0]) if item["loc"] else next(iter(given), "method")
-            said = f"{item['msg'].removeprefix('Value error, ')}, not {str(item['input'])[:SHOWN_CHARACTERS]!r}."
-            # One sentence a parameter, although a union of types gives one for each.
-            problems.setdefault(name, refusal if item["type"] == "extra_forbidden" else f"{who}: {said}")
-        raise InvalidParameters(problems) from error
+            unknown = item["type"] == "extra_forbidden"
+            said.setdefault(name, []).append("" if unknown else item["msg"].removeprefix("Value error, "))
+            values[name] = str(item["input"])[:SHOWN_CHARACTERS]
+        raise InvalidParameters(
+            {
+                # A union of types complains once for each: any one of them would do.
+                name: f"{who}: {', or: '.join(texts)}, not {values[name]!r}." if any(texts) else refusal
+                for name, texts in said.items()
+            }
+        ) from error
 
 
 def bind_method(bundle: Bundle, method: str, parameters: Parameters, sizes: BlockSizes) -> Sampler:

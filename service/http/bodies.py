@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from io import BytesIO
+from tokenize import TokenError
 from typing import Annotated, Any
 
 import numpy as np
@@ -47,11 +48,11 @@ async def read_latents(request: Request, service: Service, dim: int, most: int) 
     # Not on the event loop: a body of the largest size takes a good part of a second.
     latents = await asyncio.get_running_loop().run_in_executor(service.encoders, parse, body)
     rows, width = latents.shape
-    if width != dim:
-        raise invalid("latents", f"this model's latents have {dim} numbers a row, not {width}.")
     if not 1 <= rows <= most:
         code = "too_many_samples" if rows else "invalid_parameters"
         raise invalid("latents", f"from 1 to {most} rows a request, not {rows}.", code)
+    if width != dim:
+        raise invalid("latents", f"this model's latents have {dim} numbers a row, not {width}.")
     if not np.isfinite(latents).all():
         row = int(np.flatnonzero(~np.isfinite(latents).all(axis=1))[0])
         raise invalid("latents", f"all numbers must be finite as float32; those of row {row} are not.")
@@ -116,14 +117,19 @@ def parse_npy(body: bytes) -> NDArray[np.float32]:
         version = np.lib.format.read_magic(stream)
         read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         shape, _, dtype = read_header[version](stream)
-    except (ValueError, KeyError, EOFError) as error:
+    except (ValueError, KeyError, EOFError, SyntaxError, TypeError, TokenError, RecursionError, MemoryError) as error:
+        # A header is Python source: what numpy's reader of it raises depends on where it is broken.
         raise ProblemError(
             "malformed", "The body is not an npy file (version 1 or 2) as numpy.save writes it."
         ) from error
     if dtype.newbyteorder("=") != np.float32 or len(shape) != 2:
         raise invalid("latents", f"the array must be float32 [n, d], not {dtype.name} {list(shape)}.")
     # The header is the sender's: memory is taken for what really came, not for what it claims.
-    if min(shape) < 0 or shape[0] * shape[1] * dtype.itemsize != len(body) - stream.tell():
+    if (
+        any(type(side) is not int for side in shape)
+        or min(shape) < 0
+        or shape[0] * shape[1] * dtype.itemsize != len(body) - stream.tell()
+    ):
         raise ProblemError("malformed", "The npy file is cut short or too long for the shape in its header.")
     loaded: NDArray[np.float32] = np.load(BytesIO(body), allow_pickle=False)
     return np.ascontiguousarray(loaded, np.float32)

@@ -16,6 +16,7 @@ from models.pilot import DrsPilot
 from models.priors import Prior
 from sampling.draw import Draw, RejectionStalled
 from sampling.drs import (
+    MAX_SHIFT,
     DrsParameters,
     acceptance_logit,
     expected_acceptance,
@@ -123,7 +124,7 @@ def pilot() -> DrsPilot:
 def test_the_shift_of_a_percentile_is_read_off_between_its_neighbours() -> None:
     constants = pilot()
     assert shift_at(constants, 40) == constants.logit_percentiles[40]
-    assert shift_at(constants, 100) == constants.logit_percentiles[100]
+    assert shift_at(constants, MAX_SHIFT) == constants.logit_percentiles[MAX_SHIFT]
     halfway = (constants.logit_percentiles[40] + constants.logit_percentiles[41]) / 2
     assert shift_at(constants, 40.5) == pytest.approx(halfway)
 
@@ -172,7 +173,7 @@ def test_a_bound_that_nothing_reaches_ends_in_an_error() -> None:
         sample(1, bound=200.0, judging=judge(Prior("uniform", 1)))
 
 
-@pytest.mark.parametrize("shift", ["some", -1, 101, float("nan"), None])
+@pytest.mark.parametrize("shift", ["some", -1, 99.1, 100, float("nan"), None])
 def test_a_shift_that_is_no_percentile_is_refused(shift: object) -> None:
     with pytest.raises(ValidationError):
         DrsParameters(shift=shift)  # type: ignore[arg-type]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any, get_args
 
 import pytest
@@ -152,3 +154,17 @@ def test_the_callers_mode_does_not_matter() -> None:
     with torch.no_grad():
         inside = jacobian_score(GENERATORS["points"], LATENTS, V, "exact").score
     assert torch.equal(inside, jacobian_score(GENERATORS["points"], LATENTS, V, "exact").score)
+
+
+def test_the_first_use_imports_nothing_in_the_middle_of_a_request() -> None:
+    program = """
+import sys, torch
+from sampling.jacobian import exact_products
+generator, latents = torch.nn.Linear(2, 3), torch.zeros(1, 2)
+torch.autograd.grad(generator(latents.requires_grad_()).sum(), latents)
+before = set(sys.modules)
+exact_products(generator, latents, torch.ones(1, 2))
+print(len(set(sys.modules) - before))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=100)
+    assert done.stdout.strip() == "0"

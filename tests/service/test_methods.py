@@ -19,6 +19,7 @@ from service.engine.engine import Engine
 from service.engine.errors import GenerationFailed, InvalidParameters, MethodUnavailable, Stalled
 from service.engine.fingerprint import code_digest
 from service.engine.jobs import SampleJob, SampleRequest, Samples
+from service.engine.methods import resolve_parameters
 from service.engine.supplies import MAX_SUPPLIES
 
 Start = Callable[..., Engine]
@@ -352,6 +353,12 @@ def test_what_cannot_be_met_is_refused_at_the_door(
     with pytest.raises(error, match=says):
         ask(engine, 1, method, **parameters)
     assert engine.metrics.value("winnow_queue_rows") == 0
+
+
+def test_a_value_that_no_part_of_a_union_takes_is_told_what_each_would() -> None:
+    says = r"^shift: drs: Input should be 'none', or: Input should be less than or equal to 99, not '100'\.$"
+    with pytest.raises(InvalidParameters, match=says):
+        resolve_parameters("drs", {"shift": "100"})
 
 
 def test_a_method_that_returns_nan_is_an_error_even_when_nothing_is_decoded(
