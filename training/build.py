@@ -56,7 +56,13 @@ class Recipe:
 COMPARED = ("energy", "energy-laplace", "transport", "transport-raw", "adversarial", "paper")
 RECIPES = {
     "fashion-mnist": Recipe("fashion-mnist", True, COMPARED),
-    "gaussians-25": Recipe("gaussians-25", False, ("energy", "transport", "adversarial"), hidden=(64, 64, 64)),
+    "gaussians-25": Recipe(
+        "gaussians-25",
+        False,
+        ("energy", "transport", "adversarial"),
+        hidden=(64, 64, 64),
+        classifier=ClassifierConfig(steps=2_500, batch=256),
+    ),
 }
 
 
