@@ -1,9 +1,7 @@
-"""Every method through the engine: its parameters, its decoded rows, its books, its neighbours in a turn."""
+"""Every method through the engine: its parameters, its decoded rows, its neighbours in a turn."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from typing import Any
 
@@ -11,59 +9,18 @@ import numpy as np
 import pytest
 import torch
 from books import books_balance
+from draws import Counter, Start, ask, decoded, draw, generate, wasted
 from tiny_bundles import BATCH, BLOCK
-from toy_methods import ABOVE_BOUND, MOVING, PICKY
+from toy_methods import MOVING, PICKY
 
 from sampling.methods import METHODS
-from service.engine.engine import Engine
 from service.engine.errors import GenerationFailed, InvalidParameters, MethodUnavailable, Stalled
 from service.engine.fingerprint import code_digest
-from service.engine.jobs import SampleJob, SampleRequest, Samples
-from service.engine.methods import resolve_parameters
+from service.engine.jobs import SampleJob, Samples
+from service.engine.methods import validate
 from service.engine.supplies import MAX_SUPPLIES
 
-Start = Callable[..., Engine]
 pytestmark = pytest.mark.usefixtures("toys")
-
-
-def ask(
-    engine: Engine, n: int, method: str, seed: int | None = None, decode: bool = True, **parameters: Any
-) -> Future[Samples]:
-    return engine.submit(SampleRequest(n, "points", method, seed, decode, parameters))
-
-
-def draw(
-    engine: Engine, n: int, method: str, seed: int | None = None, decode: bool = True, **parameters: Any
-) -> Samples:
-    return ask(engine, n, method, seed, decode, **parameters).result(timeout=60)
-
-
-def wasted(engine: Engine, reason: str) -> float:
-    return engine.metrics.value("winnow_rows_wasted_total", reason=reason)
-
-
-def decoded(engine: Engine) -> float:
-    return engine.metrics.value("winnow_decoded_rows_total", model="points")
-
-
-def generate(engine: Engine, samples: Samples) -> np.ndarray:
-    rows: torch.Tensor = engine.model("points").generator(torch.from_numpy(samples.latents))
-    return rows.numpy()
-
-
-class Counter:
-    """Counts the rows that go through a generator."""
-
-    def __init__(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-        generator, self.rows = engine.model("points").generator, 0
-        forward = generator.forward
-
-        def counting(z: torch.Tensor) -> torch.Tensor:
-            self.rows += len(z)
-            samples: torch.Tensor = forward(z)
-            return samples
-
-        monkeypatch.setattr(generator, "forward", counting)
 
 
 def test_parameters_reach_the_method_as_values_or_as_text(start: Start) -> None:
@@ -119,119 +76,6 @@ def test_a_short_seeded_draw_of_a_decoding_method_begins_every_longer_one(start:
         assert not decode or np.array_equal(shorter.rows, longest.rows[:n])
 
 
-def test_rows_that_a_method_decoded_and_rejected_are_waste(start: Start) -> None:
-    engine = start()
-    draw(engine, 40, "picky", steps=3)
-    accepted = engine.metrics.value("winnow_accepted_total", model="points", method="picky")
-    assert wasted(engine, "rejected") == decoded(engine) - accepted > 0
-    assert books_balance(engine)
-
-
-def test_a_supply_keeps_decoded_rows_for_the_next_request(start: Start) -> None:
-    engine = start()
-    draw(engine, 1, "picky", acceptance=1)
-    assert engine.metrics.value("winnow_supply_rows", model="points") == BATCH - 1
-    assert books_balance(engine)
-    before = decoded(engine)
-    draw(engine, BATCH - 1, "picky", acceptance=1)
-    assert decoded(engine) == before
-    assert engine.metrics.value("winnow_supply_rows", model="points") == 0
-    assert books_balance(engine)
-
-
-def test_what_a_seeded_request_left_over_is_surplus(start: Start) -> None:
-    engine = start()
-    draw(engine, 3, "picky", seed=1, acceptance=1)
-    assert wasted(engine, "surplus") == BATCH - 3
-    assert engine.metrics.value("winnow_supply_rows", model="points") == 0
-    assert books_balance(engine)
-
-
-@pytest.mark.parametrize("seed", [None, 1])
-def test_rows_decoded_for_a_request_that_wants_only_latents_are_waste(start: Start, seed: int | None) -> None:
-    engine = start()
-    assert draw(engine, 30, "picky", seed, decode=False).rows is None
-    assert wasted(engine, "latents_only") == 30
-    assert decoded(engine) > 30
-    assert books_balance(engine)
-
-
-@pytest.mark.parametrize("seed", [None, 1])
-def test_the_books_of_a_cancelled_request_of_a_decoding_method_balance(
-    start: Start, monkeypatch: pytest.MonkeyPatch, seed: int | None
-) -> None:
-    engine = start()
-    future: Future[Samples]
-    generator, calls = engine.model("points").generator, 0
-    forward = generator.forward
-
-    def cancelling(z: torch.Tensor) -> torch.Tensor:
-        nonlocal calls
-        calls += 1
-        if calls == 3:
-            assert future.cancel()
-        samples: torch.Tensor = forward(z)
-        return samples
-
-    monkeypatch.setattr(generator, "forward", cancelling)
-    with engine._queue._changed:  # the device waits until there is a future to cancel
-        future = ask(engine, 1_000, "picky", seed, acceptance=0.9)
-    with pytest.raises(CancelledError):
-        future.result(timeout=60)
-    draw(engine, 1, "prior")
-    assert wasted(engine, "cancelled") > 0
-    assert calls == 4
-    assert books_balance(engine)
-
-
-@pytest.mark.parametrize("seed", [None, 1])
-def test_the_books_of_a_failed_request_of_a_decoding_method_balance(
-    start: Start, monkeypatch: pytest.MonkeyPatch, seed: int | None
-) -> None:
-    engine = start()
-    generator, calls = engine.model("points").generator, iter(range(100))
-    forward = generator.forward
-    monkeypatch.setattr(generator, "forward", lambda z: forward(z) * (float("nan") if next(calls) == 3 else 1))
-    with pytest.raises(GenerationFailed, match="NaN"):
-        draw(engine, 100, "picky", seed)
-    assert wasted(engine, "failed") > 0
-    assert books_balance(engine)
-
-
-def test_decoded_rows_of_the_others_are_in_the_books_when_the_shared_decode_fails(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = start()
-    bundle = engine.model("points")
-    forward, own = bundle.generator.forward, False
-
-    def only_for_picky(z: torch.Tensor) -> torch.Tensor:
-        if not own:
-            raise RuntimeError("no more")
-        samples: torch.Tensor = forward(z)
-        return samples
-
-    def propose(stream: Any) -> Any:
-        nonlocal own
-        own = True
-        try:
-            return plain(stream)
-        finally:
-            own = False
-
-    choice = engine.resolve("points", "picky", {})
-    plain = choice.sampler.propose
-    object.__setattr__(choice.sampler, "propose", propose)
-    monkeypatch.setattr(bundle.generator, "forward", only_for_picky)
-    with engine._queue._changed:
-        futures = [ask(engine, 4, "prior"), ask(engine, 4, "picky")]
-    for future in futures:
-        with pytest.raises(GenerationFailed, match="no more"):
-            future.result(timeout=60)
-    assert wasted(engine, "failed") > 0
-    assert books_balance(engine)
-
-
 def test_a_request_whose_parameters_break_a_method_fails_alone(start: Start) -> None:
     engine = start()
     with engine._queue._changed:
@@ -264,16 +108,6 @@ def test_a_result_that_cannot_be_put_together_fails_its_own_request_only(
     assert engine.metrics.value("winnow_samples_total", model="points", method="picky") == 9
     assert engine.metrics.value("winnow_queue_rows") == 0
     assert books_balance(engine)
-
-
-def test_density_ratios_above_the_frozen_bound_are_counted(start: Start) -> None:
-    engine = start()
-    draw(engine, 3, "moving")
-    name = "winnow_ratio_bound_exceeded_total"
-    assert b'winnow_ratio_bound_exceeded_total{model="points"} 0.0' in engine.metrics.exposition()
-    draw(engine, 1, "picky", acceptance=1)
-    assert engine.metrics.value(name, model="points") == ABOVE_BOUND
-    assert engine.metrics.value(name, model="images") == 0
 
 
 def test_a_stalled_method_stalls_only_the_requests_with_its_parameters(start: Start) -> None:
@@ -358,7 +192,7 @@ def test_what_cannot_be_met_is_refused_at_the_door(
 def test_a_value_that_no_part_of_a_union_takes_is_told_what_each_would() -> None:
     says = r"^shift: drs: Input should be 'none', or: Input should be less than or equal to 99, not '100'\.$"
     with pytest.raises(InvalidParameters, match=says):
-        resolve_parameters("drs", {"shift": "100"})
+        validate(METHODS["drs"].parameters, "drs", {"shift": "100"})
 
 
 def test_a_method_that_returns_nan_is_an_error_even_when_nothing_is_decoded(
