@@ -173,7 +173,7 @@ def with_shift_where_needed(bundle: Bundle) -> Bundle:
     assert drs is not None
     if drs.acceptance_rate * MAX_PROPOSALS_PER_SAMPLE >= 1:
         return bundle
-    defaults = {**bundle.manifest.defaults, "drs": {"shift": USUAL_SHIFT}}
+    defaults = {"drs": {"shift": USUAL_SHIFT}, **bundle.manifest.defaults}
     return replace(bundle, manifest=bundle.manifest.model_copy(update={"defaults": defaults}))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from training.classifier import (
     critic_settings,
     held_out_log_loss,
     split,
+    with_shift_where_needed,
 )
 from training.data.dataset import DataError
 from training.errors import TrainingRefused
@@ -259,3 +261,21 @@ def test_wrong_arguments_of_the_command_are_one_line(tmp_path: Path, capsys: pyt
             main([*base, str(bare), option, value])
         assert option in capsys.readouterr().err
     assert STEPS and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("accepts", "own", "expected"),
+    [
+        (0.002, {}, {}),
+        (0.0005, {}, {"drs": {"shift": 80}}),
+        (0.0005, {"drs": {"shift": 60}, "sir": {"candidates": 5}}, {"drs": {"shift": 60}, "sir": {"candidates": 5}}),
+    ],
+)
+def test_a_shift_becomes_the_default_where_plain_drs_would_stall_and_the_bundle_has_none_of_its_own(
+    trained: Bundle, accepts: float, own: dict[str, dict[str, float | int | str]], expected: object
+) -> None:
+    drs = trained.manifest.pilot.drs
+    assert drs is not None
+    pilot = trained.manifest.pilot.model_copy(update={"drs": drs.model_copy(update={"acceptance_rate": accepts})})
+    manifest = trained.manifest.model_copy(update={"pilot": pilot, "defaults": own})
+    assert with_shift_where_needed(replace(trained, manifest=manifest)).manifest.defaults == expected

@@ -128,7 +128,7 @@ def test_each_step_adds_its_own_and_keeps_the_rest_in_any_order(tmp_path: Path, 
             assert after.manifest.networks[role] == spec, role
         for section, measured in sections(before).items():
             assert sections(after)[section] == measured, section
-        assert after.manifest.defaults == before.manifest.defaults
+        assert before.manifest.defaults.items() <= after.manifest.defaults.items()  # drs may have got a shift
         if name != "weights":
             assert after.manifest.importance == before.manifest.importance
             assert after.manifest.calibration == before.manifest.calibration
