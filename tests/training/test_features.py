@@ -37,8 +37,9 @@ def test_every_branch_is_a_classifier_of_its_own_and_the_branches_have_one_unit(
     assert isinstance(network, BranchedFeatures)
     correct = network.all_logits(data.batch(torch.arange(len(data)))).argmax(2) == data.labels
     assert float(correct.float().mean(1).min()) > 0.9
-    norms = [part.norm(dim=1).mean() for part in features_of(network, data.samples, CPU).split([128, 96, 64], dim=1)]
-    torch.testing.assert_close(torch.stack(norms), torch.ones(3), rtol=0.01, atol=0)
+    parts = features_of(network, data.samples, CPU).split([128, 96, 64, 96], dim=1)
+    spreads = torch.stack([(part - part.mean(0)).norm(dim=1).mean() for part in parts])
+    torch.testing.assert_close(spreads, torch.tensor(BranchedFeatures.WEIGHTS).sqrt(), rtol=0.01, atol=0)
 
 
 def test_unlabelled_data_is_refused() -> None:
