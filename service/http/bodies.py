@@ -19,6 +19,7 @@ from service.http.state import Service
 JSON = "application/json"
 NPY = ("application/x-npy", "application/octet-stream")
 MEDIA_TYPES = (JSON, *NPY)
+LARGEST_LATENT = 1e6  # far beyond any prior, and no network overflows float32 on it
 
 
 class LatentsBody(BaseModel):
@@ -53,9 +54,10 @@ async def read_latents(request: Request, service: Service, dim: int, most: int) 
         raise invalid("latents", f"from 1 to {most} rows a request, not {rows}.", code)
     if width != dim:
         raise invalid("latents", f"this model's latents have {dim} numbers a row, not {width}.")
-    if not np.isfinite(latents).all():
-        row = int(np.flatnonzero(~np.isfinite(latents).all(axis=1))[0])
-        raise invalid("latents", f"all numbers must be finite as float32; those of row {row} are not.")
+    usable = (np.abs(latents) <= LARGEST_LATENT).all(axis=1)  # False for NaN, too
+    if not usable.all():
+        row = int(np.flatnonzero(~usable)[0])
+        raise invalid("latents", f"all numbers must lie within +-{LARGEST_LATENT:g}; those of row {row} do not.")
     return latents
 
 

@@ -116,7 +116,7 @@ def header(shape: str, descr: str = "<f4") -> bytes:
         (b'{"latents": [[true]]}', "application/json", 422, "invalid_parameters", "latents[0][0]"),
         (b'{"latents": [[NaN]]}', "application/json", 422, "invalid_parameters", "latents[0][0]"),
         (b'{"latents": [[1e999]]}', "application/json", 422, "invalid_parameters", "latents[0][0]"),
-        (b'{"latents": [[' + b"1e39," * 15 + b"0]]}", "application/json", 422, "invalid_parameters", "row 0 are not"),
+        (b'{"latents": [[' + b"1e39," * 15 + b"0]]}", "application/json", 422, "invalid_parameters", "row 0 do not"),
         (b'{"latents": [[1]], "n": 1}', "application/json", 422, "invalid_parameters", "n: Extra inputs"),
         (b"", "application/x-npy", 400, "malformed", "numpy.save"),
         (b"PK\x03\x04" + b"0" * 100, "application/x-npy", 400, "malformed", "numpy.save"),
@@ -134,7 +134,7 @@ def header(shape: str, descr: str = "<f4") -> bytes:
         (header("(1, 16)", "|O") + b"0" * 64, "application/x-npy", 422, "invalid_parameters", "not object"),
         (header("(0, 16)"), "application/x-npy", 422, "invalid_parameters", "not 0"),
         (header("(1, 15)") + b"0" * 60, "application/x-npy", 422, "invalid_parameters", "16 numbers a row, not 15"),
-        (header("(1, 16)") + b"\xff" * 64, "application/x-npy", 422, "invalid_parameters", "row 0 are not"),
+        (header("(1, 16)") + b"\xff" * 64, "application/x-npy", 422, "invalid_parameters", "row 0 do not"),
         (b"\x93NUMPY\x03\x00\x00\x00\x00\x00", "application/x-npy", 400, "malformed", "version 1 or 2"),
         (b"{}", "text/plain", 415, "unsupported_media_type", "application/json, application/x-npy"),
         (b"{}", "", 415, "unsupported_media_type", "this one has none"),
@@ -215,6 +215,13 @@ def test_a_draining_server_refuses_them_too(api: Any) -> None:
     api.engine.stop_admission()
     for route in ROUTES:
         assert problem(api.post(route, **npy(some(1))))["code"] == "draining"
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_latent_that_would_overflow_a_network_is_the_callers_mistake(api: Any, route: str) -> None:
+    found = problem(api.post(route, **npy(np.stack([np.ones(16, np.float32), np.full(16, 3e38, np.float32)]))))
+    assert found["status"] == 422 and "within +-1e+06; those of row 1 do not" in found["detail"]
+    assert api.post(route, **npy(np.full((1, 16), 1e6, np.float32))).status_code == 200
 
 
 def test_a_network_that_raises_fails_its_request_and_nothing_else(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
