@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn.functional import softplus
 
+from training.averaging import follow, is_best, is_stale
 from training.checkpoint import (
     CheckpointError,
     load_checkpoint,
@@ -81,22 +82,19 @@ class FinetuneRun:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        decay = min(config.ema_decay, (1 + self.done) / (10 + self.done))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
+        follow(self.average, self.network, self.done, config.ema_decay)
         self.done += 1
         return value
 
     def consider(self, score: float) -> None:
         """Keep the average if it is the best so far."""
-        if not self.history or score < min(value for _, value in self.history):
+        if is_best(self.history, score):
             self.best.load_state_dict(self.average.state_dict())
         self.history.append((self.done, score))
 
     @property
     def stale(self) -> bool:
-        scores = [value for _, value in self.history]
-        return len(scores) - scores.index(min(scores)) > self.config.patience if scores else False
+        return is_stale(self.history, self.config.patience)
 
     def save(self, path: Path) -> None:
         state: dict[str, Any] = {name: network.state_dict() for name, network in self._networks().items()}

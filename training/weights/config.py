@@ -71,7 +71,7 @@ Objective = EnergyConfig | TransportConfig | AdversarialConfig
 class WeightsConfig:
     """Everything importance training depends on besides the data, the generator and the feature space.
 
-    ``hidden``: 3 x 128 costs a twelfth of the published 4 x 400 and gained 19% of FID where that gained 20% (energy
+    ``hidden``: 3 x 128 costs an eleventh of the published 4 x 400 and gained 19% of FID where that gained 20% (energy
     objective, 40,000 latents of a Fashion-MNIST generator, independent features, training rows).
     ``normalise``: after training shift the output bias of a bounded head until E[w] = 1 on fresh latents.
     ``patience``: stop after this many validations without a better held-out energy distance.
