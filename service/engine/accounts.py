@@ -16,6 +16,8 @@ class Accounts:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._weights: dict[str, tuple[float, int]] = {}
+        # Of each pool: what its gauge says that it holds.
+        self._stocked: dict[Supply, int] = {}
 
     def evaluated(self, supply: Supply, block: Evaluated, seconds: float) -> None:
         metrics, model, method = self._metrics, supply.bundle.name, supply.sampler.method
@@ -41,8 +43,20 @@ class Accounts:
         """``rows`` that a method had decoded leave their supply for a request."""
         self._metrics.supply_rows.labels(model).dec(rows)
 
+    def asked(self, short: bool, requests: int) -> None:
+        """``requests`` came to a pool, which held all they asked for, or was ``short`` of it."""
+        self._metrics.pool_requests.labels("miss" if short else "hit").inc(requests)
+
+    def stock(self, supply: Supply) -> None:
+        """What a pool holds now."""
+        gauge = self._metrics.pool_latents.labels(supply.bundle.name, supply.sampler.method)
+        gauge.inc(supply.ready - self._stocked.get(supply, 0))
+        self._stocked[supply] = supply.ready
+
     def dropped(self, supply: Supply, reason: str) -> None:
         """A supply goes, and with it what it had decoded."""
+        if held := self._stocked.pop(supply, 0):
+            self._metrics.pool_latents.labels(supply.bundle.name, supply.sampler.method).dec(held)
         if rows := supply.decoded:
             self._metrics.supply_rows.labels(supply.bundle.name).dec(rows)
             self._metrics.rows_wasted.labels(reason).inc(rows)
@@ -50,6 +64,28 @@ class Accounts:
     def unwanted(self, rows: int) -> None:
         """Rows that a method had to decode for a request that wanted only their latents."""
         self._metrics.rows_wasted.labels("latents_only").inc(rows)
+
+    def given(self, job: SampleJob, arrived: bool, rows: int) -> None:
+        """``rows`` decoded rows went to ``job``. A streaming one's wait for their reader, or are nobody's."""
+        if job.outbox is None or not rows:
+            return
+        if arrived:
+            self._metrics.supply_rows.labels(job.model).inc(rows)
+        else:
+            self._metrics.rows_wasted.labels("cancelled").inc(rows)
+
+    def read(self, job: SampleJob, rows: int) -> None:
+        """The reader of a streaming job took ``rows``."""
+        self._metrics.samples.labels(job.model, job.choice.method).inc(rows)
+        if job.decode:
+            self._metrics.supply_rows.labels(job.model).dec(rows)
+            self._metrics.delivered_rows.labels(job.model).inc(rows)
+
+    def unread(self, job: SampleJob, rows: int) -> None:
+        """The reader of a streaming job is gone, and ``rows`` lay ready for it."""
+        if job.decode:
+            self._metrics.supply_rows.labels(job.model).dec(rows)
+            self._metrics.rows_wasted.labels("cancelled").inc(rows)
 
     def decoded(self, model: str, rows: int, padding: int, seconds: float) -> None:
         self._metrics.decoded_rows.labels(model).inc(rows)
@@ -61,7 +97,8 @@ class Accounts:
         self._metrics.stage_seconds.labels(stage).observe(seconds)
 
     def delivered(self, job: Job) -> None:
-        if isinstance(job, SampleJob):
+        """All of ``job`` is done; a streaming one's rows were counted one by one, as they were read."""
+        if isinstance(job, SampleJob) and job.outbox is None:
             self._metrics.samples.labels(job.model, job.choice.method).inc(job.n)
         self._metrics.delivered_rows.labels(job.model).inc(job.decoded)
         self._left(job)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.bundle import MANIFEST_FILE, Bundle, BundleError, load_bundle
 from sampling.methods import check_defaults
 from service.engine.errors import BrokenModel, CatalogError, UnknownModel
+from service.engine.served import Served
 
 PREFERRED_MODEL = "fashion-mnist"
 DRAWABLE_CHANNELS = (1, 3)
@@ -15,12 +16,16 @@ DRAWABLE_CHANNELS = (1, 3)
 
 @dataclass(frozen=True)
 class Model:
-    """One bundle folder: loaded, under the bundle's name, or ``broken`` in one sentence, under the folder's."""
+    """One bundle folder: loaded, under the bundle's name, or ``broken`` in one sentence, under the folder's.
+
+    ``served``: once it is warm.
+    """
 
     name: str
     folder: Path
     bundle: Bundle | None
     broken: str | None = None
+    served: Served | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,19 @@ class Catalog:
 
     def loaded(self) -> list[Bundle]:
         return [model.bundle for model in self.models.values() if model.bundle is not None]
+
+    def with_model(self, model: Model) -> Catalog:
+        """With ``model`` in the place of the one of its name, or besides."""
+        models = {**self.models, model.name: model}
+        return replace(self, models=dict(sorted(models.items())))
+
+    def without(self, name: str) -> Catalog:
+        """Raises UnknownModel; CatalogError for the default model."""
+        if name not in self.models:
+            raise UnknownModel(f"There is no model {name!r}; the models are {', '.join(self.models)}.")
+        if name == self.default:
+            raise CatalogError(f"{name} is the default model and stays; it can be replaced.")
+        return replace(self, models={key: model for key, model in self.models.items() if key != name})
 
 
 def bundle_folders(root: Path) -> list[Path]:

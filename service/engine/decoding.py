@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from math import ceil
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from models.bundle import Bundle
 from models.pixels import to_uint8
+from service.engine.errors import OutOfMemory
+from service.engine.rows import Pixels
+from service.engine.served import Served
+from service.metrics.registry import Metrics
+
+logger = logging.getLogger("winnow.engine")
+# What torch says on the CPU, where it has no exception of its own for it.
+NO_MEMORY = ("can't allocate memory", "not enough memory")
 
 
 @torch.inference_mode()
-def decode(bundle: Bundle, latents: torch.Tensor) -> NDArray[np.uint8] | NDArray[np.float32]:
+def decode(bundle: Bundle, latents: torch.Tensor) -> Pixels:
     """Latents [k, d] -> images uint8 [k, H, W, C] or points float32 [k, D].
 
     Raises FloatingPointError for output that is not finite, and whatever the generator raises.
@@ -23,12 +35,73 @@ def decode(bundle: Bundle, latents: torch.Tensor) -> NDArray[np.uint8] | NDArray
 
 
 @torch.inference_mode()
-def to_rows(bundle: Bundle, samples: torch.Tensor) -> NDArray[np.uint8] | NDArray[np.float32]:
+def to_rows(bundle: Bundle, samples: torch.Tensor) -> Pixels:
     """The generator's output [k, ...], finite, -> images uint8 [k, H, W, C] or points float32 [k, D]."""
     if bundle.manifest.output.kind == "points":
-        points: NDArray[np.float32] = samples.to(torch.float32).numpy()
+        points: NDArray[np.float32] = samples.to(torch.float32).cpu().numpy()
         return points
     assert bundle.manifest.output.range is not None
     low, high = bundle.manifest.output.range
-    images: NDArray[np.uint8] = to_uint8(samples, low, high).permute(0, 2, 3, 1).contiguous().numpy()
+    images: NDArray[np.uint8] = to_uint8(samples, low, high).permute(0, 2, 3, 1).contiguous().cpu().numpy()
     return images
+
+
+class Decoder:
+    """``decode`` that survives a device without memory: with smaller batches, from then on.
+
+    Bits depend on the shape of a batch, so a seeded request does not silently go on in another one: it is refused,
+    and asked for again it has another fingerprint. ``shrunk`` is told the bundle and the rows that it may have.
+    """
+
+    def __init__(self, metrics: Metrics, shrunk: Callable[[Served, int], None]) -> None:
+        self._metrics, self._shrunk = metrics, shrunk
+        self._most: dict[str, int] = {}
+
+    def most(self, served: Served) -> int:
+        """Rows that fit at once, as far as is known."""
+        return min(served.batch_rows, self._most.get(served.bundle.digest, served.batch_rows))
+
+    def free(self, served: Served, latents: torch.Tensor) -> Pixels:
+        """Latents [k, d] in as few batches as fit. Raises what the generator raises, OutOfMemory for a single row."""
+        parts: list[Pixels] = []
+        while (at := sum(map(len, parts))) < len(latents):
+            piece = latents[at : at + self.most(served)]
+            try:
+                parts.append(decode(served.bundle, piece))
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._shrink(served, len(piece))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def canonical(self, served: Served, latents: torch.Tensor) -> Pixels:
+        """Latents [k, d] in one batch of exactly ``served.batch_rows`` rows, filled up with zeros. Raises OutOfMemory."""
+        missing = served.batch_rows - len(latents)
+        if missing:
+            latents = torch.cat([latents, latents.new_zeros(missing, latents.shape[1])])
+        try:
+            if self.most(served) == served.batch_rows:
+                return decode(served.bundle, latents)[: served.batch_rows - missing]
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            self._shrink(served, served.batch_rows)
+        raise OutOfMemory(
+            f"The device has no memory for {served.batch_rows} rows of {served.bundle.name} at once, and the bits of "
+            "a seeded answer depend on that number; asked for again, it comes with another fingerprint."
+        )
+
+    def _shrink(self, served: Served, rows: int) -> None:
+        self._metrics.oom.inc()
+        if rows == 1:
+            raise OutOfMemory(f"The device has no memory for a single row of {served.bundle.name}.")
+        self._most[served.bundle.digest] = now = ceil(rows / 2)
+        logger.error("out of memory", extra={"model": served.bundle.name, "rows": rows, "now": now})
+        self._shrunk(served, now)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a device had no room for what it was asked."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in NO_MEMORY)

@@ -1,4 +1,4 @@
-"""The engine: bundles in, futures of samples out. It knows no HTTP; only its own thread touches torch."""
+"""The engine: bundles in, samples out. It knows no HTTP; only its own thread runs networks on requests."""
 
 from __future__ import annotations
 
@@ -7,29 +7,35 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 from functools import lru_cache
+from math import inf, prod
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from models.bundle import Bundle
-from sampling.methods import METHODS
 from sampling.parameters import Parameters
 from sampling.sampler import Sampler
 from sampling.streams import MAX_SEED
 from service.engine.accounts import Accounts
-from service.engine.catalog import Catalog, load_catalog
+from service.engine.catalog import Catalog
+from service.engine.decoding import Decoder
 from service.engine.errors import GenerationFailed
 from service.engine.evaluations import LatentJob, Work, check_latents, check_possible
-from service.engine.fingerprint import environment, fingerprint, probe_bits
-from service.engine.jobs import Job, Rows, SampleJob, SampleRequest, Samples
+from service.engine.jobs import SampleJob
 from service.engine.loop import DeviceLoop
 from service.engine.methods import Choice, bind_method, resolve_method, resolve_parameters
 from service.engine.options import EngineOptions
+from service.engine.outbox import Outbox
+from service.engine.portions import Facts
 from service.engine.queue import JobQueue
+from service.engine.rows import Rows, SampleRequest, Samples
+from service.engine.scheduler import Lane
+from service.engine.served import Served
+from service.engine.shelf import Shelf
+from service.engine.streaming import RowStream
 from service.engine.supplies import Supplies
 from service.engine.threads import usable_threads
 from service.engine.turns import Turn
@@ -40,79 +46,108 @@ logger = logging.getLogger("winnow.engine")
 WEDGED_SECONDS = 60.0
 # Methods bound to bundle and parameters: a request that finds its own among them costs no binding.
 MAX_BOUND = 64
+# A stream's outbox holds so many batches at least: one on its way out, one ready, one being made, one to spare.
+OUTBOX_BATCHES = 4
 
 
 class Engine:
-    """``start``, then ``submit`` from any thread, then ``close``. One instance is one device loop."""
+    """``start``, then ``submit`` or ``stream`` from any thread, then ``close``. One instance is one device loop."""
 
     def __init__(self, bundles: Path, default_model: str | None, options: EngineOptions, metrics: Metrics) -> None:
         self.options, self.metrics = options, metrics
-        self.catalog = Catalog({}, "")
-        self.fingerprints: dict[str, str] = {}
-        self.environment: dict[str, str | int] = {}
-        self._bundles, self._default_model = bundles, default_model
-        self._queue = JobQueue(options, metrics)
-        accounts = Accounts(metrics)
-        supplies = Supplies(lambda supply: accounts.dropped(supply, "evicted"))
-        self._loop = DeviceLoop(self._queue, Turn(options, accounts, supplies), accounts, self.fingerprints)
-        self._bound = lru_cache(MAX_BOUND)(self._bind)
-        self._started: Future[Catalog] = Future()
+        self._queue = JobQueue(options, metrics, perf_counter)
+        self._accounts = Accounts(metrics)
+        self._supplies = Supplies(lambda supply: self._accounts.dropped(supply, "evicted"), options.pool_rows)
+        self.shelf = Shelf(bundles, default_model, options, metrics, self._queue, self._forget)
+        turn = Turn(options, self._accounts, Decoder(metrics, self.shelf.shrink), self._supplies)
+        self._loop = DeviceLoop(self._queue, turn, self._accounts)
+        self._bound = lru_cache(MAX_BOUND)(_bind)
+        self._started: Future[None] = Future()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="winnow-device", daemon=True)
 
     def start(self) -> Catalog:
         """Load and warm up every bundle. Raises CatalogError when there is nothing to serve."""
         self._thread.start()
-        self.catalog = self._started.result()
+        self._started.result()
         self.metrics.ready.set(1)
         return self.catalog
 
+    @property
+    def catalog(self) -> Catalog:
+        """What is served now; another one after a model was loaded or unloaded."""
+        return self.shelf.catalog
+
+    @property
+    def environment(self) -> dict[str, str | int]:
+        """What bits depend on whatever the bundle."""
+        return self.shelf.environment
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """By model."""
+        served = [model.served for model in self.catalog.models.values()]
+        return {each.bundle.name: each.fingerprint for each in served if each is not None}
+
+    def served(self, name: str | None) -> Served:
+        """The model that a request means. Raises UnknownModel, BrokenModel."""
+        served = self.catalog.find(name).served
+        assert served is not None
+        return served
+
     def model(self, name: str | None) -> Bundle:
-        """The bundle that a request means. Raises UnknownModel, BrokenModel."""
-        bundle = self.catalog.find(name).bundle
-        assert bundle is not None
-        return bundle
+        """Its bundle. Raises UnknownModel, BrokenModel."""
+        return self.served(name).bundle
 
     def resolve(self, model: str | None, method: str | None, parameters: Mapping[str, object] | None = None) -> Choice:
         """The bundle, method and parameters that a request means, all checked.
 
         Raises UnknownModel, BrokenModel, UnknownMethod, MethodUnavailable, InvalidParameters.
         """
-        bundle = self.model(model)
-        name = resolve_method(bundle, method)
-        chosen = resolve_parameters(bundle, name, parameters or {})
-        return Choice(bundle, name, chosen, self._bound(bundle.name, name, chosen))
+        served = self.served(model)
+        name = resolve_method(served.bundle, method)
+        chosen = resolve_parameters(served.bundle, name, parameters or {})
+        return Choice(served, name, chosen, self._bound(served, name, chosen))
 
     def submit(self, request: SampleRequest) -> Future[Samples]:
         """Admit a request now or refuse it now. Cancel the future to stop the work at the next batch.
 
-        Raises EngineError (what ``resolve`` raises, Overloaded, Draining), ValueError for n or seed out of range.
-        The future raises Stalled or GenerationFailed.
+        Raises EngineError (what ``resolve`` raises, Overloaded, Draining), ValueError for n, seed, offset or timeout
+        out of range. The future raises Stalled, GenerationFailed, DeadlineExceeded, OutOfMemory or Draining.
         """
-        if request.n < 1:
-            raise ValueError(f"n must be at least 1, not {request.n}")
-        if request.seed is not None and not 0 <= request.seed <= MAX_SEED:
-            raise ValueError(f"the seed must lie in [0, {MAX_SEED}], not {request.seed}")
-        choice = self.resolve(request.model, request.method, request.parameters)
-        bundle = choice.bundle
-        job = SampleJob(
-            n=request.n, model=bundle.name, bundle=bundle, admitted=perf_counter(),
-            choice=choice, seed=request.seed, decode=request.decode,
-        )  # fmt: skip
-        return self._admit(job)
+        job = self._job(request, streams=False)
+        self._queue.submit(job)
+        return job.future
 
-    def evaluate(self, work: Work, latents: NDArray[np.float32], model: str | None = None) -> Future[Rows]:
+    def stream(self, request: SampleRequest) -> RowStream:
+        """Like ``submit``, for an answer that is read while it is made. Close it when it is not read to its end."""
+        job = self._job(request, streams=True)
+        self._queue.submit(job)
+        shape = job.bundle.manifest.output.shape
+        if len(shape) == 3:
+            shape = (*shape[1:], shape[0])
+        facts = Facts(
+            job.model, job.served.fingerprint, job.n, tuple(shape) if job.decode else None,
+            job.choice.method, job.seed, job.offset,
+        )  # fmt: skip
+        return RowStream(job, facts, self._queue, self._accounts)
+
+    def evaluate(
+        self, work: Work, latents: NDArray[np.float32], model: str | None = None, timeout: float | None = None
+    ) -> Future[Rows]:
         """Do ``work`` to ``latents`` float32 [n, d], in turn with everybody else; like ``submit`` otherwise.
 
         Raises EngineError (UnknownModel, NetworkMissing, Overloaded, ...), ValueError for latents that do not fit.
         """
-        bundle = self.model(model)
-        check_possible(bundle, work)
-        check_latents(latents, bundle.prior.dim)
+        served, now = self.served(model), perf_counter()
+        check_possible(served.bundle, work)
+        check_latents(latents, served.bundle.prior.dim)
         job = LatentJob(
-            n=len(latents), model=bundle.name, bundle=bundle, admitted=perf_counter(), work=work, latents=latents
-        )
-        return self._admit(job)
+            n=len(latents), served=served, kind=(served.bundle.digest, work.name), work=work, latents=latents,
+            lane=Lane(object(), work.rows(served)), admitted=now, deadline=now + _checked_timeout(timeout),
+        )  # fmt: skip
+        self._queue.submit(job)
+        return job.future
 
     def unready(self) -> str | None:
         """Why no work should be sent here now, or None."""
@@ -134,7 +169,7 @@ class Engine:
     def cut_off(self) -> None:
         """Admitted work that is not finished raises Draining, at the next batch."""
         self.stop_admission()
-        self._queue.cut_off = True
+        self._queue.cut_off()
 
     def close(self, timeout: float | None = None) -> bool:
         """Finish what was admitted, then stop. False when that took longer than ``timeout`` seconds."""
@@ -142,43 +177,69 @@ class Engine:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    def _admit(self, job: Job) -> Future[Any]:
-        self._queue.submit(job)
-        return job.future
+    def _job(self, request: SampleRequest, streams: bool) -> SampleJob:
+        _check(request)
+        choice, now = self.resolve(request.model, request.method, request.parameters), perf_counter()
+        served, seed = choice.served, request.seed
+        row = _row_bytes(served, request.decode)
+        slotted = seed is not None and request.decode and not served.mixes
+        shared = seed is None or (request.decode and served.mixes)
+        lane = served.lane(request.decode)
+        outbox = Outbox(max(OUTBOX_BATCHES * lane.capacity, self.options.outbox_bytes // row)) if streams else None
+        return SampleJob(
+            n=request.n, served=served, choice=choice, seed=seed, offset=request.offset, decode=request.decode,
+            kind=(served.bundle.digest, choice.method, choice.parameters, request.decode), slotted=slotted,
+            lane=lane if shared else Lane(object(), lane.capacity), outbox=outbox, admitted=now,
+            bytes=0 if streams or request.n <= lane.capacity else request.n * row,
+            deadline=now + _checked_timeout(request.timeout),
+        )  # fmt: skip
 
-    def _bind(self, model: str, method: str, parameters: Parameters) -> Sampler:
-        return bind_method(self.model(model), method, parameters, self.options.blocks)
+    def _forget(self, served: Served) -> None:
+        """On the device thread: nobody new asks for ``served``."""
+        self._supplies.drop(served.bundle.digest)
+        self._bound.cache_clear()
 
     def _run(self) -> None:
+        # OpenMP keeps this number per thread, so it must be set in this one.
+        threads = self.options.threads or usable_threads()
+        torch.set_num_threads(threads)
         try:
-            catalog = self._load()
+            self.shelf.fill(threads)
         except BaseException as error:  # noqa: BLE001 - the caller of start() gets it
             self._started.set_exception(error)
             return
-        self._started.set_result(catalog)
+        self._started.set_result(None)
         try:
             self._loop.run()
         except BaseException:
             logger.critical("the device loop has stopped", exc_info=True)
             self._queue.abandon(GenerationFailed("The device loop has stopped; the server must be restarted."))
 
-    def _load(self) -> Catalog:
-        threads = self.options.threads or usable_threads()
-        # OpenMP keeps this number per thread, so it must be set in this one.
-        torch.set_num_threads(threads)
-        catalog = load_catalog(self._bundles, self._default_model)
-        self.environment.update(environment(self.options, threads))
-        self.metrics.prepare([bundle.name for bundle in catalog.loaded()], tuple(METHODS))
-        for bundle in catalog.loaded():
-            version, digest = bundle.manifest.version, bundle.digest[:12]
-            self.metrics.model_info.labels(bundle.name, version, digest).set(1)
-            started = perf_counter()
-            probe = probe_bits(bundle, self.options)
-            self.fingerprints[bundle.name] = fingerprint(self.environment, bundle, probe)
-            logger.info(
-                "model loaded", extra={"model": bundle.name, "warm_ms": round(1e3 * (perf_counter() - started))}
-            )
-        for model in catalog.models.values():
-            if model.broken is not None:
-                logger.error("model broken", extra={"model": model.name, "reason": model.broken})
-        return catalog
+
+def _bind(served: Served, method: str, parameters: Parameters) -> Sampler:
+    return bind_method(served.bundle, method, parameters, served.blocks)
+
+
+def _row_bytes(served: Served, decode: bool) -> int:
+    output = served.bundle.manifest.output
+    width = 1 if output.kind == "image" else 4
+    return 4 * (served.bundle.prior.dim + 1) + (width * prod(output.shape) if decode else 0)
+
+
+def _check(request: SampleRequest) -> None:
+    if request.n < 1:
+        raise ValueError(f"n must be at least 1, not {request.n}")
+    if request.seed is not None and not 0 <= request.seed <= MAX_SEED:
+        raise ValueError(f"the seed must lie in [0, {MAX_SEED}], not {request.seed}")
+    if not 0 <= request.offset <= MAX_SEED - request.n:
+        raise ValueError(f"the offset must lie in [0, {MAX_SEED - request.n}], not {request.offset}")
+    if request.offset and request.seed is None:
+        raise ValueError("an offset needs a seed: without one no sample has an index")
+
+
+def _checked_timeout(timeout: float | None) -> float:
+    if timeout is None:
+        return inf
+    if not timeout > 0:
+        raise ValueError(f"the timeout must be above 0 seconds, not {timeout}")
+    return timeout

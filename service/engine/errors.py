@@ -57,8 +57,25 @@ class Overloaded(EngineError):
         self.retry_after = retry_after
 
 
+class DeadlineTooShort(Overloaded):
+    """Under fair sharing the request would be done after its deadline."""
+
+
+class DeadlineExceeded(EngineError):
+    """The deadline of the request passed before it was done."""
+
+    code = "deadline_exceeded"
+
+
 class Draining(EngineError):
     code = "draining"
+
+
+class OutOfMemory(EngineError):
+    """The device had no memory for a batch; smaller batches are in use from now on."""
+
+    code = "out_of_memory"
+    retry_after = 1
 
 
 class Stalled(EngineError):

@@ -17,15 +17,16 @@ from sampling.ascent import AscentParameters, ascent_block, trajectory
 from service.engine.accounts import Accounts
 from service.engine.decoding import decode
 from service.engine.errors import NetworkMissing
-from service.engine.jobs import Job, Pixels, Rows
-from service.engine.options import EngineOptions
+from service.engine.jobs import Job
+from service.engine.rows import Pixels, Rows
+from service.engine.served import Served
 
 Arrays = dict[str, Pixels]
 
 
 @dataclass(frozen=True)
 class Work:
-    """``run`` takes a full batch of latents [``rows``(options), d] and gives fields of Rows, one row a latent.
+    """``run`` takes a full batch of latents [``rows``(served), d] and gives fields of Rows, one row a latent.
 
     The batch always has that one shape, filled up with zeros, as a sampler's does: a row's bits do not depend on n.
     ``stage`` is the metric's label. ``decodes``: the rows go through the generator.
@@ -34,7 +35,7 @@ class Work:
     name: str
     stage: str
     needs: NetworkRole
-    rows: Callable[[EngineOptions], int]
+    rows: Callable[[Served], int]
     run: Callable[[Bundle, torch.Tensor], Arrays]
     decodes: bool = False
 
@@ -52,8 +53,8 @@ def _score(bundle: Bundle, latents: torch.Tensor) -> Arrays:
     return {"weights": weights.numpy()}
 
 
-DECODE = Work("decode", "decode", "generator", lambda options: options.batch_rows, _decode, decodes=True)
-SCORE = Work("score", "score", "importance", lambda options: options.proposal_block, _score)
+DECODE = Work("decode", "decode", "generator", lambda served: served.batch_rows, _decode, decodes=True)
+SCORE = Work("score", "score", "importance", lambda served: served.proposal_block, _score)
 
 
 def refine(parameters: AscentParameters) -> Work:
@@ -62,7 +63,7 @@ def refine(parameters: AscentParameters) -> Work:
         "refine",
         "refine",
         "importance",
-        lambda options: ascent_block(options.blocks, parameters.steps),
+        lambda served: ascent_block(served.blocks, parameters.steps),
         partial(_refine, parameters),
     )
 
@@ -106,7 +107,7 @@ class LatentJob(Job):
     latents: NDArray[np.float32]
     parts: list[Mapping[str, Pixels]] = field(default_factory=list)
 
-    def result(self, fingerprint: str) -> Rows:
+    def result(self) -> Rows:
         made = {name: np.concatenate([part[name] for part in self.parts]) for name in self.parts[0]}
         weights = made.get("weights")
         return Rows(
@@ -114,14 +115,14 @@ class LatentJob(Job):
             latents=made.get("latents", self.latents).astype(np.float32, copy=False),
             weights=None if weights is None else weights.astype(np.float32, copy=False),
             rows=made.get("rows"),
-            fingerprint=fingerprint,
+            fingerprint=self.served.fingerprint,
             stages=self.stages,
         )
 
 
-def evaluation_turn(options: EngineOptions, accounts: Accounts, job: LatentJob) -> None:
+def evaluation_turn(accounts: Accounts, job: LatentJob) -> None:
     """One canonical batch of the job's latents. Raises what the networks raise."""
-    rows = job.work.rows(options)
+    rows = job.work.rows(job.served)
     given = job.latents[job.done : job.done + rows]
     batch = np.zeros((rows, given.shape[1]), np.float32)
     batch[: len(given)] = given

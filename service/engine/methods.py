@@ -14,6 +14,7 @@ from sampling.methods import METHODS, bind, with_defaults
 from sampling.parameters import Parameters
 from sampling.sampler import BlockSizes, Sampler
 from service.engine.errors import InvalidParameters, MethodUnavailable, UnknownMethod
+from service.engine.served import Served
 
 # A query string decodes "latentrs+ga" to "latentrs ga".
 ALIASES = {"latentrs+ga": "latentrsga", "latentrs ga": "latentrsga"}
@@ -23,12 +24,16 @@ Chosen = TypeVar("Chosen", bound=Parameters)
 
 @dataclass(frozen=True)
 class Choice:
-    """What a request means: a bundle, a method by its canonical name, all of its parameters, and the two bound."""
+    """What a request means: a bundle in service, a method by its canonical name, all of its parameters, and the two bound."""
 
-    bundle: Bundle
+    served: Served
     method: str
     parameters: Parameters
     sampler: Sampler
+
+    @property
+    def bundle(self) -> Bundle:
+        return self.served.bundle
 
 
 def available_methods(bundle: Bundle) -> tuple[str, ...]:

@@ -1,4 +1,8 @@
-"""The shared supplies of unseeded work: few, the least recently used one goes."""
+"""The pools: chosen latents of unseeded work, shared by all requests for the same model, method and parameters.
+
+Each latent is handed out once, in order of arrival. Pools are few, the least recently used one goes; they are seeded
+by the operating system, and filled when the device has nothing better to do.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,21 @@ from collections.abc import Callable
 
 from service.engine.supply import Supply, SupplyKey
 
-# Every method of one model fits at its defaults. What a dropped one held is at most about one block, so a second
+# Every method of one model fits at its defaults. What a dropped one held is at most a pool's worth, so a second
 # request with rare parameters pays one block, while parameters that nobody asks for again hold no memory.
 MAX_SUPPLIES = 16
+# Whoever comes while a pool is being filled waits for the block: no longer than for two batches of somebody else's.
+LONGEST_FILLING_SECONDS = 0.04
 
 
 class Supplies:
-    """Supplies by (model, method, parameters); ``dropped`` is told what goes."""
+    """Supplies by (bundle digest, method, parameters); ``dropped`` is told what goes.
 
-    def __init__(self, dropped: Callable[[Supply], None], most: int = MAX_SUPPLIES) -> None:
-        self._dropped, self._most = dropped, most
+    ``rows``: latents to have ready in each; ``decoded_rows``: of a method that comes with the decoded rows, too.
+    """
+
+    def __init__(self, dropped: Callable[[Supply], None], rows: int = 0, most: int = MAX_SUPPLIES) -> None:
+        self._dropped, self._rows, self._most = dropped, rows, most
         self._supplies: OrderedDict[SupplyKey, Supply] = OrderedDict()
 
     def get(self, key: SupplyKey, make: Callable[[], Supply]) -> Supply:
@@ -27,3 +36,16 @@ class Supplies:
                 self._dropped(self._supplies.popitem(last=False)[1])
         self._supplies.move_to_end(key)
         return self._supplies[key]
+
+    def hungry(self) -> Supply | None:
+        """The most recently used supply that should be filled while the device is idle, or None."""
+        for supply in reversed(self._supplies.values()):
+            enough = supply.sampler.block if supply.decodes else self._rows
+            if supply.ready < enough and 0 < supply.block_seconds <= LONGEST_FILLING_SECONDS and not supply.broken:
+                return supply
+        return None
+
+    def drop(self, digest: str) -> None:
+        """The bundle is no longer served."""
+        for key in [key for key in self._supplies if key[0] == digest]:
+            self._dropped(self._supplies.pop(key))

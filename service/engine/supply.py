@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from time import perf_counter
 
 import torch
 
@@ -63,7 +64,9 @@ class SupplyFailed(SupplyError):
 class Supply:
     """Blocks of a stream are evaluated one at a time; what passes waits here until it is taken.
 
-    ``max_proposals``: the most proposals that a sample may cost, on average over a window.
+    ``max_proposals``: the most proposals that a sample may cost, on average over a window. ``decodes``: its method
+    comes with the generator's output. ``block_seconds``: the last block took so long, 0 before the first.
+    ``broken``: the last block raised.
     """
 
     def __init__(
@@ -71,13 +74,15 @@ class Supply:
     ) -> None:
         self.bundle, self.sampler = bundle, sampler
         self.ready, self.cost = 0, Cost()
+        self.decodes = self.broken = False
+        self.block_seconds = 0.0
         self._stream = BlockStream(seed, sampler.block)
         self._waiting: deque[Take] = deque()
         self._window, self._max_proposals = Cost(), max_proposals
 
     @property
     def key(self) -> SupplyKey:
-        return (self.bundle.name, self.sampler.method, self.sampler.parameters)
+        return (self.bundle.digest, self.sampler.method, self.sampler.parameters)
 
     @property
     def decoded(self) -> int:
@@ -86,11 +91,14 @@ class Supply:
 
     def propose(self) -> Evaluated:
         """Evaluate the next block; what passes is ready to be taken. Raises SupplyFailed."""
+        started, self.broken = perf_counter(), True
         try:
             block = self.sampler.propose(self._stream)
             _check(block)
         except Exception as error:  # whatever a network raises concerns those who take from here, nobody else
             raise SupplyFailed((str(error).splitlines() or [type(error).__name__])[0], self.key) from error
+        self.broken, self.decodes = False, block.samples is not None
+        self.block_seconds = perf_counter() - started
         if block.cost.accepted:
             self._waiting.append(Take(block.latents, block.weights, float(block.cost.proposals), block.samples))
         self.ready += block.cost.accepted

@@ -1,157 +1,227 @@
-"""One turn of the device: a block of proposals at most a stream, then one generator call."""
+"""What the device does in one turn: the shares of jobs that go through it together."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 
 import torch
 
 from service.engine.accounts import Accounts
-from service.engine.decoding import decode, to_rows
+from service.engine.decoding import Decoder, to_rows
 from service.engine.evaluations import LatentJob, evaluation_turn
 from service.engine.jobs import Job, SampleJob
 from service.engine.options import EngineOptions
+from service.engine.rows import Pixels
 from service.engine.shares import fair_shares
 from service.engine.supplies import Supplies
-from service.engine.supply import Supply, SupplyKey, Take
+from service.engine.supply import Supply, SupplyError, Take
 
 # After this long no further stream of a shared turn evaluates a block: methods that decode take tens of
 # milliseconds each, and whoever waits beside them waits for a turn, not for a dozen methods.
 PROPOSE_SECONDS = 0.02
+Shares = Sequence[tuple[Job, int]]
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What a turn needs: the dials, the books, and the shared supplies of unseeded work."""
+    """What a turn needs: the dials, the books, the generator's keeper and the shared supplies of unseeded work."""
 
     options: EngineOptions
     accounts: Accounts
+    decoder: Decoder
     supplies: Supplies
 
 
-def party(jobs: Sequence[Job]) -> list[Job]:
-    """Who shares the next turn: the first job, and with it every unseeded request for samples of the same model
-    and kind, whatever its method."""
-    first = jobs[0]
-    if not isinstance(first, SampleJob) or first.seed is not None:
-        return [first]
-    return [
-        job
-        for job in jobs
-        if isinstance(job, SampleJob) and job.seed is None and job.bundle is first.bundle and job.decode == first.decode
-    ]
+@dataclass
+class Outcome:
+    """``spent``: device seconds on behalf of each job; ``failed``: jobs that cannot go on, and why."""
+
+    spent: dict[Job, float] = field(default_factory=dict)
+    failed: dict[Job, Exception] = field(default_factory=dict)
+
+    def spend(self, portions: Sequence[tuple[Job, int]], seconds: float) -> None:
+        """Split ``seconds`` by rows."""
+        total = sum(rows for _, rows in portions)
+        for job, rows in portions:
+            self.spent[job] = self.spent.get(job, 0.0) + seconds * rows / total
 
 
-def take_turn(turn: Turn, jobs: Sequence[Job]) -> None:
-    """Move every job of a party forward, as far as it goes. Raises what the networks raise."""
-    first = jobs[0]
+@dataclass(frozen=True)
+class Portioned:
+    """Latents that were taken for a job and still have to be decoded."""
+
+    job: SampleJob
+    take: Take
+
+
+def take_turn(turn: Turn, shares: Shares) -> Outcome:
+    """Move every job forward, as far as it goes. Raises what concerns them all."""
+    outcome = Outcome()
+    first = shares[0][0]
     if isinstance(first, LatentJob):
-        evaluation_turn(turn.options, turn.accounts, first)
-        return
-    samples = [job for job in jobs if isinstance(job, SampleJob)]
-    if samples[0].seed is not None:
-        _seeded_turn(turn, samples[0])
+        started = perf_counter()
+        evaluation_turn(turn.accounts, first)
+        outcome.spend(shares[:1], perf_counter() - started)
+        return outcome
+    samples = [(job, rows) for job, rows in shares if isinstance(job, SampleJob)]
+    if samples[0][0].slotted:
+        _slotted_turn(turn, samples[0][0], outcome)
     else:
-        _shared_turn(turn, samples)
+        _shared_turn(turn, samples, outcome)
+    return outcome
 
 
-def _seeded_turn(turn: Turn, job: SampleJob) -> None:
-    """The next canonical batch of the job's own stream.
+def _slotted_turn(turn: Turn, job: SampleJob, outcome: Outcome) -> None:
+    """The next canonical batch of the job's own stream, where bits depend on slots and neighbours.
 
-    The batch is always full: rows past the end are the stream's own next ones, thrown away as padding. So the
-    shape and the neighbours of row i are the same whatever n is, and n = 10 is a prefix of n = 64. What a method
-    decoded itself, it decoded in the shape of its blocks, which n does not change either.
+    Sample i sits in slot i mod batch_rows, between the stream's own neighbours, whether or not they are asked for:
+    the supply starts at the batch that holds ``offset``, and what is decoded beside the request is padding.
     """
-    if job.supply is None:
-        job.supply = _new_supply(turn, job, job.seed)
-    batch = turn.options.batch_rows
-    if job.supply.ready < batch:
-        _propose(turn, job.supply, [job])
-    if job.supply.ready and (job.supply.decoded or not job.decode):
-        _deliver(turn, job, job.supply.take(min(job.supply.ready, job.missing)))
+    supply, batch = _supply_of(turn, job), job.served.batch_rows
+    if supply.ready < batch:
+        _propose(turn, supply, [(job, batch)], outcome)
+    if job in outcome.failed or supply.ready < batch:
         return
-    if job.supply.ready < batch:
-        return
-    take, useful = job.supply.take(batch), min(batch, job.missing)
+    take = supply.take(batch)
+    skipped = (job.offset + job.done) % batch
+    useful = slice(skipped, min(batch, skipped + job.missing))
     started = perf_counter()
-    rows = decode(job.bundle, take.latents)
+    try:
+        rows = turn.decoder.canonical(job.served, take.latents)[useful]
+    except Exception as error:  # noqa: BLE001 - whatever a network raises concerns this job only
+        outcome.failed[job] = error
+        return
     seconds = perf_counter() - started
+    turn.accounts.decoded(job.model, batch, batch - len(rows), seconds)
+    outcome.spend([(job, 1)], seconds)
     job.charge("decode", seconds)
-    turn.accounts.decoded(job.model, batch, batch - useful, seconds)
-    weights = None if take.weights is None else take.weights[:useful]
-    job.add(Take(take.latents[:useful], weights, take.proposals), rows[:useful])
+    weights = None if take.weights is None else take.weights[useful]
+    turn.accounts.given(job, job.add(Take(take.latents[useful], weights, take.proposals), rows), len(rows))
 
 
-def _shared_turn(turn: Turn, jobs: list[SampleJob]) -> None:
-    """One generator call for all jobs of the party, split max-min fairly; what comes decoded needs none."""
+def _shared_turn(turn: Turn, shares: Sequence[tuple[SampleJob, int]], outcome: Outcome) -> None:
+    """One generator call for all jobs of a lane; what comes decoded needs none."""
     started = perf_counter()
-    capacity = turn.options.batch_rows if jobs[0].decode else turn.options.proposal_block
-    shares = fair_shares([job.missing for job in jobs], capacity)
-    wanted: dict[SupplyKey, list[tuple[SampleJob, int]]] = {}
-    for job, share in zip(jobs, shares, strict=True):
-        if share:
-            wanted.setdefault(job.key, []).append((job, share))
-    undecoded: list[tuple[SampleJob, Take]] = []
-    for key, ours in wanted.items():
-        may_propose = key == jobs[0].key or perf_counter() - started < PROPOSE_SECONDS
-        for job, take in _hand_out(turn, ours, may_propose):
+    groups: dict[int, tuple[Supply, list[tuple[SampleJob, int]]]] = {}
+    for job, rows in shares:
+        supply = _supply_of(turn, job)
+        groups.setdefault(id(supply), (supply, []))[1].append((job, rows))
+    undecoded: list[Portioned] = []
+    for number, (supply, ours) in enumerate(groups.values()):
+        may_propose = number == 0 or perf_counter() - started < PROPOSE_SECONDS
+        for job, take in _hand_out(turn, supply, ours, may_propose, outcome):
             # At once: what is decoded must be in somebody's books before anything else can fail.
             if take.samples is not None or not job.decode:
                 _deliver(turn, job, take)
             else:
-                undecoded.append((job, take))
+                undecoded.append(Portioned(job, take))
     if undecoded:
-        _decode_together(turn, undecoded)
+        _decode_together(turn, undecoded, outcome)
 
 
-def _decode_together(turn: Turn, portions: list[tuple[SampleJob, Take]]) -> None:
-    first = portions[0][0]
+def _hand_out(
+    turn: Turn, supply: Supply, wanted: list[tuple[SampleJob, int]], may_propose: bool, outcome: Outcome
+) -> list[tuple[SampleJob, Take]]:
+    """Chosen latents for jobs of one supply, as far as one more block of proposals reaches."""
+    total = sum(rows for _, rows in wanted)
+    short = supply.ready < total
+    if wanted[0][0].seed is None:
+        turn.accounts.asked(short, len(wanted))
+    if short and may_propose:
+        _propose(turn, supply, wanted, outcome)
+    wanted = [(job, rows) for job, rows in wanted if job not in outcome.failed]
+    given = fair_shares([rows for _, rows in wanted], min(total, supply.ready))
+    taken = [(job, supply.take(rows)) for (job, _), rows in zip(wanted, given, strict=True) if rows]
+    turn.accounts.stock(supply)
+    return taken
+
+
+def _decode_together(turn: Turn, portions: list[Portioned], outcome: Outcome) -> None:
+    """One batch; where that fails each portion once more on its own, so that it fails alone."""
+    try:
+        _decode_batch(turn, portions, outcome)
+    except Exception:  # noqa: BLE001 - whatever the generator raises
+        for portion in portions:
+            try:
+                _decode_batch(turn, [portion], outcome)
+            except Exception as error:  # noqa: BLE001
+                outcome.failed[portion.job] = error
+
+
+def _decode_batch(turn: Turn, portions: list[Portioned], outcome: Outcome) -> None:
+    served = portions[0].job.served
+    latents = torch.cat([portion.take.latents for portion in portions])
+    seeded = any(portion.job.seed is not None for portion in portions)
     started = perf_counter()
-    rows = decode(first.bundle, torch.cat([take.latents for _, take in portions]))
+    rows = turn.decoder.canonical(served, latents) if seeded else turn.decoder.free(served, latents)
     seconds = perf_counter() - started
-    turn.accounts.decoded(first.model, len(rows), 0, seconds)
+    padding = served.batch_rows - len(rows) if seeded else 0
+    turn.accounts.decoded(served.bundle.name, len(rows) + padding, padding, seconds)
+    outcome.spend([(portion.job, len(portion.take.latents)) for portion in portions], seconds)
+    _share_out(turn, portions, rows, seconds)
+
+
+def _share_out(turn: Turn, portions: list[Portioned], rows: Pixels, seconds: float) -> None:
     offset = 0
-    for job, take in portions:
+    for job, take in ((portion.job, portion.take) for portion in portions):
+        mine = rows[offset : offset + len(take.latents)]
+        offset += len(mine)
         job.charge("decode", seconds)
-        job.add(take, rows[offset : offset + len(take.latents)])
-        offset += len(take.latents)
-
-
-def _hand_out(turn: Turn, wanted: list[tuple[SampleJob, int]], may_propose: bool) -> list[tuple[SampleJob, Take]]:
-    """Accepted latents for jobs of one supply, as far as one more block of proposals reaches."""
-    first = wanted[0][0]
-    supply = turn.supplies.get(first.key, lambda: _new_supply(turn, first, None))
-    total = sum(share for _, share in wanted)
-    if supply.ready < total and may_propose:
-        _propose(turn, supply, [job for job, _ in wanted])
-    given = fair_shares([share for _, share in wanted], min(total, supply.ready))
-    return [(job, supply.take(rows)) for (job, _), rows in zip(wanted, given, strict=True) if rows]
+        turn.accounts.given(job, job.add(take, mine), len(mine))
 
 
 def _deliver(turn: Turn, job: SampleJob, take: Take) -> None:
     """Rows that need no generator any more: decoded by their method, or wanted as latents only."""
     if take.samples is None:
-        job.add(take, None)
+        turn.accounts.given(job, job.add(take, None), 0)
         return
     turn.accounts.taken(job.model, len(take.samples))
     if job.decode:
-        job.add(take, to_rows(job.bundle, take.samples))
+        turn.accounts.given(job, job.add(take, to_rows(job.bundle, take.samples)), len(take.samples))
     else:
         turn.accounts.unwanted(len(take.samples))
-        job.add(take, None)
+        turn.accounts.given(job, job.add(take, None), 0)
 
 
-def _new_supply(turn: Turn, job: SampleJob, seed: int | None) -> Supply:
-    return Supply(job.bundle, job.choice.sampler, seed, turn.options.max_proposals_per_sample)
+def _supply_of(turn: Turn, job: SampleJob) -> Supply:
+    """A seeded job's own, else the one that all requests of its key share."""
+    most = turn.options.max_proposals_per_sample
+    if job.seed is None:
+        return turn.supplies.get(job.key, lambda: Supply(job.bundle, job.choice.sampler, None, most))
+    if job.supply is None:
+        first = job.offset - job.offset % job.served.batch_rows if job.slotted else job.offset
+        job.supply = Supply(job.bundle, job.choice.sampler, job.seed, most, first)
+    return job.supply
 
 
-def _propose(turn: Turn, supply: Supply, jobs: list[SampleJob]) -> None:
+def _propose(turn: Turn, supply: Supply, wanted: Sequence[tuple[SampleJob, int]], outcome: Outcome) -> None:
+    """Evaluate one block on behalf of ``wanted``; where that fails, they have failed."""
     started = perf_counter()
-    block = supply.propose()
-    seconds = perf_counter() - started
+    try:
+        block = supply.propose()
+    except SupplyError as error:
+        outcome.failed.update(dict.fromkeys((job for job, _ in wanted), error))
+        return
+    finally:
+        seconds = perf_counter() - started
+        outcome.spend(wanted, seconds)
     turn.accounts.evaluated(supply, block, seconds)
-    for job in jobs:
+    for job, _ in wanted:
         job.charge("propose", seconds)
-    supply.check_stalled()
+    try:
+        supply.check_stalled()
+    except SupplyError as error:
+        outcome.failed.update(dict.fromkeys((job for job, _ in wanted), error))
+
+
+def fill(turn: Turn, supply: Supply) -> None:
+    """One more block for a pool, while nobody waits. A failure is whoever's who asks next."""
+    started = perf_counter()
+    try:
+        block = supply.propose()
+    except SupplyError:
+        return
+    turn.accounts.evaluated(supply, block, perf_counter() - started)
+    turn.accounts.stock(supply)

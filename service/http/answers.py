@@ -10,7 +10,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from service.engine.encoders.formats import Format
-from service.engine.jobs import Rows
+from service.engine.rows import Rows
 from service.http.records import record_of
 from service.http.state import service_of
 

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import PIL
 
-from service.engine.jobs import SampleRequest
+from service.engine.rows import SampleRequest
 
 
 def entity_tag(request: SampleRequest, format_name: str, fingerprint: str) -> str:

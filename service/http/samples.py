@@ -12,7 +12,7 @@ from models.bundle import Bundle
 from sampling.method import Method
 from sampling.methods import METHODS
 from service.engine.encoders.formats import FORMATS, Format, largest
-from service.engine.jobs import SampleRequest, Samples
+from service.engine.rows import SampleRequest, Samples
 from service.http.answers import answer_rows
 from service.http.conditional import entity_tag, matches
 from service.http.hangup import CLIENT_CLOSED_REQUEST, result_or_hangup

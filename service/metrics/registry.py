@@ -77,6 +77,15 @@ class Metrics:
         )  # fmt: skip
         self.batch_rows = Histogram("winnow_batch_rows", "Rows of a generator call.", buckets=ROWS, registry=registry)
         self.queue_rows = Gauge("winnow_queue_rows", "Rows admitted and not yet made.", registry=registry)
+        self.queue_requests = Gauge("winnow_queue_requests", "Requests admitted and not yet done.", registry=registry)
+        self.pool_latents = Gauge(
+            "winnow_pool_latents", "Accepted latents in stock for unseeded requests.", pair, registry=registry
+        )
+        self.pool_requests = Counter(
+            "winnow_pool_requests", "Unseeded requests, by whether the stock held all.", ("result",), registry=registry
+        )
+        self.batches = Counter("winnow_batches", "Batches sent to the device.", ("reason",), registry=registry)
+        self.oom = Counter("winnow_oom", "Batches that did not fit the device's memory.", registry=registry)
         self.model_info = Gauge(
             "winnow_model_info", "1 for each model that is served.", ("model", "version", "digest"), registry=registry
         )

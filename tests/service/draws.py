@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from service.engine.engine import Engine
-from service.engine.jobs import SampleRequest, Samples
+from service.engine.rows import SampleRequest, Samples
 
 Start = Callable[..., Engine]
 

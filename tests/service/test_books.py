@@ -13,7 +13,7 @@ from tiny_bundles import BATCH
 from toy_methods import ABOVE_BOUND
 
 from service.engine.errors import GenerationFailed
-from service.engine.jobs import Samples
+from service.engine.rows import Samples
 
 pytestmark = pytest.mark.usefixtures("toys")
 

@@ -19,7 +19,7 @@ from sampling.prior import sample_prior
 from sampling.streams import BlockStream
 from service.engine.engine import Engine
 from service.engine.errors import Draining, GenerationFailed, Overloaded
-from service.engine.jobs import SampleRequest, Samples
+from service.engine.rows import SampleRequest, Samples
 
 Start = Callable[..., Engine]
 

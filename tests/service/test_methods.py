@@ -16,7 +16,8 @@ from toy_methods import MOVING, PICKY
 from sampling.methods import METHODS
 from service.engine.errors import GenerationFailed, InvalidParameters, MethodUnavailable, Stalled
 from service.engine.fingerprint import code_digest
-from service.engine.jobs import SampleJob, Samples
+from service.engine.jobs import SampleJob
+from service.engine.rows import Samples
 from service.engine.methods import validate
 from service.engine.supplies import MAX_SUPPLIES
 

@@ -99,7 +99,7 @@ def _local(args: argparse.Namespace, fmt: str) -> bytes:
     from service.engine.encoders.formats import FORMATS as ENCODERS
     from service.engine.encoders.formats import Limits, largest
     from service.engine.engine import Engine
-    from service.engine.jobs import SampleRequest
+    from service.engine.rows import SampleRequest
     from service.engine.options import EngineOptions
     from service.metrics.registry import Metrics
 

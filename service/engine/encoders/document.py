@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.encoders.png import write_png
-from service.engine.jobs import Rows
+from service.engine.rows import Rows
 
 
 def encode_json(rows: Rows) -> bytes:

@@ -12,7 +12,7 @@ from service.engine.encoders.document import encode_json
 from service.engine.encoders.npz import encode_npz
 from service.engine.encoders.png import encode_png
 from service.engine.encoders.scatter import encode_scatter
-from service.engine.jobs import Rows
+from service.engine.rows import Rows
 
 # Characters of one number in JSON, separators included; an estimate from above.
 JSON_NUMBER_BYTES = 15

@@ -6,7 +6,7 @@ from io import BytesIO
 
 import numpy as np
 
-from service.engine.jobs import Rows
+from service.engine.rows import Rows
 
 
 def encode_npz(rows: Rows) -> bytes:

@@ -7,7 +7,7 @@ import json
 from service.engine.encoders.document import matrix, vector
 from service.engine.encoders.formats import JSON_NUMBER_BYTES
 from service.engine.evaluations import acceptance
-from service.engine.jobs import Rows
+from service.engine.rows import Rows
 
 
 def encode_scores(rows: Rows, cap: float) -> bytes:

@@ -1,0 +1,78 @@
+"""What is asked of the engine and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8] | NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SampleRequest:
+    """``n`` samples; without ``decode`` only latents and weights, which most methods do without a generator row.
+
+    ``parameters``: the method's own, by name, as values or as text; what is missing has the method's default.
+    ``offset``: of a seeded request, the index of the first sample. ``timeout``: seconds after which nobody wants the
+    answer any more, None for never.
+    """
+
+    n: int
+    model: str | None = None
+    method: str | None = None
+    seed: int | None = None
+    decode: bool = True
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    offset: int = 0
+    timeout: float | None = None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Latents float32 [n, ...], weights float32 [n, ...] (None without a w), rows (None if not decoded).
+
+    ``rows`` are images uint8 [n, H, W, C] or points float32 [n, D]. ``stages``: seconds a stage.
+    """
+
+    model: str
+    latents: NDArray[np.float32]
+    weights: NDArray[np.float32] | None
+    rows: Pixels | None
+    fingerprint: str
+    stages: dict[str, float]
+
+    @property
+    def n(self) -> int:
+        return len(self.latents)
+
+    def facts(self) -> dict[str, object]:
+        """What a document says of them before the numbers."""
+        return {"model": self.model, "n": self.n, "fingerprint": self.fingerprint}
+
+
+@dataclass(frozen=True)
+class Samples(Rows):
+    """Rows that a method chose. ``proposals`` is what they cost: exact for a seeded request, this request's share of
+    shared blocks otherwise. ``expected_acceptance``: accepted over proposals by the bundle's calibration, or None."""
+
+    method: str
+    seed: int | None
+    offset: int
+    proposals: int
+    acceptance_rate: float
+    expected_acceptance: float | None
+
+    def facts(self) -> dict[str, object]:
+        return {
+            "model": self.model,
+            "method": self.method,
+            "n": self.n,
+            "seed": self.seed,
+            "offset": self.offset,
+            "proposals": self.proposals,
+            "acceptance_rate": self.acceptance_rate,
+            "fingerprint": self.fingerprint,
+        }

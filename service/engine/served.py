@@ -1,0 +1,37 @@
+"""A bundle in service: what the engine found out about it when it was loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.bundle import Bundle
+from sampling.sampler import BlockSizes
+from service.engine.scheduler import Lane
+
+SAMPLED, LATENTS = "samples", "latents"
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """``batch_rows``: rows of a generator call, and the canonical shape of seeded work.
+
+    ``mixes``: a row of a canonical batch has the same bits in every slot, beside any neighbours, as measured at
+    start; then seeded rows share batches with everybody's. Else sample i sits in slot i mod ``batch_rows`` among
+    the rows of its own stream. ``decode_seconds``: of one row in a full batch, as measured at start.
+    """
+
+    bundle: Bundle
+    batch_rows: int
+    proposal_block: int
+    mixes: bool
+    decode_seconds: float
+    fingerprint: str
+
+    @property
+    def blocks(self) -> BlockSizes:
+        return BlockSizes(self.proposal_block, self.batch_rows)
+
+    def lane(self, decode: bool) -> Lane:
+        """Of work that any request of this model may share."""
+        kind = SAMPLED if decode else LATENTS
+        return Lane((self.bundle.digest, kind), self.batch_rows if decode else self.proposal_block)

@@ -1,0 +1,127 @@
+"""The models that are served: loaded, warmed up, replaced and taken away while everything goes on.
+
+Files are read and checked in the caller's thread; networks run on requests' account only in the device's, so the
+warm-up is done there, between two batches. Requests keep the bundle that they were admitted with.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+
+import torch
+
+from sampling.methods import METHODS
+from service.engine.catalog import Catalog, Model, load_catalog, load_model
+from service.engine.decoding import is_out_of_memory
+from service.engine.errors import BrokenModel, UnknownModel
+from service.engine.fingerprint import environment
+from service.engine.options import EngineOptions
+from service.engine.queue import JobQueue
+from service.engine.served import Served
+from service.engine.warmup import warm_up
+from service.metrics.registry import Metrics
+
+logger = logging.getLogger("winnow.engine")
+
+
+class Shelf:
+    """``catalog`` is replaced as a whole; ``forget`` is told, on the device thread, what is not served any more."""
+
+    def __init__(
+        self, root: Path, default: str | None, options: EngineOptions, metrics: Metrics, queue: JobQueue,
+        forget: Callable[[Served], None],
+    ) -> None:  # fmt: skip
+        self.catalog = Catalog({}, "")
+        self.environment: dict[str, str | int] = {}
+        self._root, self._default, self._options, self._metrics = root, default, options, metrics
+        self._queue, self._forget = queue, forget
+        self._changing = threading.Lock()
+
+    def fill(self, threads: int) -> None:
+        """Everything under the root, on the device thread. Raises CatalogError when there is nothing to serve."""
+        self.environment.update(environment(threads))
+        catalog = load_catalog(self._root, self._default)
+        self._metrics.prepare([bundle.name for bundle in catalog.loaded()], tuple(METHODS))
+        for model in catalog.models.values():
+            if model.broken is not None:
+                logger.error("model broken", extra={"model": model.name, "reason": model.broken})
+            catalog = catalog.with_model(self._warm(model))
+        self.catalog = catalog
+
+    def load(self, name: str) -> Model:
+        """Load the folder ``name`` under the root, anew if it is served already. What is broken replaces nothing.
+
+        Raises UnknownModel, BrokenModel.
+        """
+        with self._changing:
+            folder = self._root / name
+            # A name, not a path: nothing outside the root is read.
+            if Path(name).name != name or name in (".", "..") or not folder.is_dir():
+                raise UnknownModel(f"There is no folder {name!r} under the bundles that this server was started with.")
+            threads = torch.get_num_threads()
+            torch.set_num_threads(1)  # of this thread: the device keeps its own
+            try:
+                model = load_model(folder)
+            finally:
+                torch.set_num_threads(threads)
+            if model.broken is not None:
+                raise BrokenModel(f"Model {name} cannot be served: {model.broken}")
+            return self._queue.chore(lambda: self._put(model)).result()
+
+    def unload(self, name: str) -> None:
+        """Serve ``name`` no longer; requests that were admitted are finished. Raises UnknownModel, CatalogError."""
+        with self._changing:
+            left = self.catalog.without(name)
+            self._queue.chore(lambda: self._replace(left, name)).result()
+
+    def shrink(self, served: Served, rows: int) -> None:
+        """On the device thread: from now on ``served`` has batches of at most ``rows``, if that is what is served."""
+        current = self.catalog.models.get(served.bundle.name)
+        if current is None or current.served is not served:
+            return
+        while rows > 1:
+            try:
+                warm = warm_up(served.bundle, replace(self._options, batch_rows=rows), self.environment)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                rows //= 2
+            else:
+                self.catalog = self.catalog.with_model(replace(current, served=warm))
+                return
+
+    def _put(self, model: Model) -> Model:
+        warm = self._warm(model)
+        self._metrics.prepare([model.name], tuple(METHODS))
+        self._replace(self.catalog.with_model(warm), model.name)
+        return warm
+
+    def _replace(self, catalog: Catalog, name: str) -> None:
+        before = self.catalog.models.get(name)
+        self.catalog = catalog
+        if before is not None and before.served is not None:
+            self._metrics.model_info.remove(*_labels(before.served))
+            self._forget(before.served)
+        after = catalog.models.get(name)
+        if after is not None and after.served is not None:
+            self._metrics.model_info.labels(*_labels(after.served)).set(1)
+
+    def _warm(self, model: Model) -> Model:
+        if model.bundle is None:
+            return model
+        started = perf_counter()
+        served = warm_up(model.bundle, self._options, self.environment)
+        self._metrics.model_info.labels(*_labels(served)).set(1)
+        facts = {"warm_ms": round(1e3 * (perf_counter() - started)), "batch_rows": served.batch_rows}
+        logger.info("model loaded", extra={"model": model.name, **facts, "rows_mix": served.mixes})
+        return replace(model, served=served)
+
+
+def _labels(served: Served) -> tuple[str, str, str]:
+    manifest = served.bundle.manifest
+    return manifest.name, manifest.version, served.bundle.digest[:12]

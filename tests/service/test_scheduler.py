@@ -1,0 +1,188 @@
+"""The scheduler on a virtual clock: nobody starves, nobody gets more than asked for, device time is shared evenly."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from service.engine.admission import Speeds, fair_wait, retry_after
+from service.engine.scheduler import QUANTUM_SECONDS, Lane, Scheduler, Ticket
+
+LANES = (Lane("images", 8), Lane("points", 32), Lane("slow", 1))
+MAX_COST = 0.3
+
+
+class RingMachine(RuleBasedStateMachine):
+    """Random admissions, batches of random cost, slow readers, hang-ups."""
+
+    tickets = Bundle("tickets")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scheduler = Scheduler()
+        self.asked: dict[Ticket, int] = {}
+        self.made: dict[Ticket, int] = {}
+        # Batches since a ticket last got something although it could have.
+        self.waited: dict[Ticket, int] = {}
+
+    @rule(target=tickets, rows=st.integers(1, 100), lane=st.sampled_from(LANES))
+    def admit(self, rows: int, lane: Lane) -> Ticket:
+        ticket = Ticket(rows, lane)
+        self.scheduler.admit(ticket)
+        self.asked[ticket], self.made[ticket], self.waited[ticket] = rows, 0, 0
+        return ticket
+
+    @rule(ticket=tickets, room=st.none() | st.integers(0, 20))
+    def the_reader_takes(self, ticket: Ticket, room: int | None) -> None:
+        ticket.room = room
+        self.waited[ticket] = 0
+
+    @rule(ticket=consumes(tickets))
+    def hang_up(self, ticket: Ticket) -> None:
+        if ticket in self.scheduler.tickets:
+            self.scheduler.leave(ticket)
+            del self.waited[ticket]
+
+    @rule(cost=st.floats(0, MAX_COST))
+    def batch(self, cost: float) -> None:
+        runnable = [ticket for ticket in self.scheduler.tickets if ticket.wanted]
+        shares = self.scheduler.next_batch()
+        assert bool(shares) == bool(runnable)
+        assert len({share.ticket for share in shares}) == len(shares)
+        assert len({share.ticket.lane for share in shares}) <= 1
+        total = sum(share.rows for share in shares)
+        for ticket in runnable:
+            self.waited[ticket] += 1
+        for ticket, rows in ((share.ticket, share.rows) for share in shares):
+            assert 0 < rows <= ticket.wanted
+            assert total <= ticket.lane.capacity
+            self.scheduler.charge(ticket, cost * rows / total)
+            ticket.rows -= rows
+            ticket.room = None if ticket.room is None else ticket.room - rows
+            self.made[ticket] += rows
+            self.waited[ticket] = 0
+            assert self.made[ticket] <= self.asked[ticket]
+            if not ticket.rows:
+                self.scheduler.leave(ticket)
+                del self.waited[ticket]
+
+    @invariant()
+    def nobody_starves(self) -> None:
+        """Others pay their debts while a ticket waits, so its own debt, in quanta, times the others bounds the wait."""
+        live = len(self.scheduler)
+        debt = MAX_COST / QUANTUM_SECONDS + 2
+        assert all(waits <= debt * 4 * max(live, 1) + 200 for waits in self.waited.values())
+
+
+RingMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+TestRing = RingMachine.TestCase
+
+
+def served(scheduler: Scheduler, cost: dict[Ticket, float], batches: int) -> dict[Ticket, float]:
+    """Device seconds that each ticket attained over so many batches; rows never run out."""
+    attained = dict.fromkeys(cost, 0.0)
+    for _ in range(batches):
+        for share in scheduler.next_batch():
+            seconds = share.rows * cost[share.ticket]
+            scheduler.charge(share.ticket, seconds)
+            attained[share.ticket] += seconds
+    return attained
+
+
+@given(st.lists(st.tuples(st.sampled_from(LANES), st.floats(1e-4, 0.05)), min_size=2, max_size=6))
+def test_requests_that_are_never_done_get_equal_device_time_whatever_their_rows_cost(
+    kinds: list[tuple[Lane, float]],
+) -> None:
+    scheduler = Scheduler()
+    cost = {Ticket(10**9, lane): row_seconds for lane, row_seconds in kinds}
+    for ticket in cost:
+        scheduler.admit(ticket)
+    attained = served(scheduler, cost, 3_000)
+    largest_batch = max(ticket.lane.capacity * seconds for ticket, seconds in cost.items())
+    assert max(attained.values()) - min(attained.values()) <= 2 * (largest_batch + QUANTUM_SECONDS) + 1e-6
+
+
+def test_a_request_for_one_row_is_in_the_very_next_batch_of_its_lane() -> None:
+    scheduler, lane = Scheduler(), Lane("images", 8)
+    bulk = Ticket(100_000, lane)
+    scheduler.admit(bulk)
+    for _ in range(50):
+        for share in scheduler.next_batch():
+            scheduler.charge(share.ticket, 0.013)
+    one = Ticket(1, lane)
+    scheduler.admit(one)
+    assert {share.ticket: share.rows for share in scheduler.next_batch()} == {bulk: 7, one: 1}
+
+
+def test_a_request_of_another_lane_waits_no_longer_than_a_quantum_and_a_batch() -> None:
+    scheduler, seconds = Scheduler(), 0.013
+    bulk, one = Ticket(100_000, LANES[0]), Ticket(1, LANES[1])
+    scheduler.admit(bulk)
+    assert scheduler.next_batch()[0].ticket is bulk
+    scheduler.charge(bulk, seconds)
+    scheduler.admit(one)
+    waited = 0.0
+    while (leader := scheduler.next_batch()[0].ticket) is not one:
+        scheduler.charge(leader, seconds)
+        waited += seconds
+    assert waited <= QUANTUM_SECONDS + seconds
+
+
+def test_more_tickets_than_rows_take_the_odd_rows_in_turn() -> None:
+    scheduler, lane = Scheduler(), Lane("small", 2)
+    tickets = [Ticket(10**6, lane) for _ in range(5)]
+    for ticket in tickets:
+        scheduler.admit(ticket)
+    rows = dict.fromkeys(tickets, 0)
+    for _ in range(500):
+        for share in scheduler.next_batch():
+            scheduler.charge(share.ticket, 0.001 * share.rows)
+            rows[share.ticket] += share.rows
+    assert max(rows.values()) - min(rows.values()) <= 2 * QUANTUM_SECONDS / 0.001
+
+
+def test_a_slow_reader_costs_nothing_and_loses_nothing() -> None:
+    scheduler, lane = Scheduler(), Lane("images", 8)
+    slow, quick = Ticket(100, lane, room=0), Ticket(10**6, lane)
+    scheduler.admit(slow)
+    scheduler.admit(quick)
+    for _ in range(100):
+        shares = scheduler.next_batch()
+        assert [(share.ticket, share.rows) for share in shares] == [(quick, 8)]
+        scheduler.charge(quick, 0.013)
+    slow.room = 3
+    assert {share.ticket: share.rows for share in scheduler.next_batch()} in ({slow: 3, quick: 5}, {slow: 3})
+
+
+def test_a_debt_of_a_minute_is_paid_off_at_once_when_nobody_else_wants_the_device() -> None:
+    scheduler = Scheduler()
+    lonely = Ticket(100, LANES[0])
+    scheduler.admit(lonely)
+    scheduler.charge(lonely, 3_600.0)
+    assert scheduler.next_batch()[0].ticket is lonely
+    assert 0 < lonely.deficit <= QUANTUM_SECONDS
+
+
+def test_parked_bulk_costs_a_small_request_next_to_nothing() -> None:
+    assert fair_wait(0.001, [1_000.0, 2_000.0]) == pytest.approx(0.002)
+    assert fair_wait(50.0, [10.0, 70.0]) == pytest.approx(60.0)
+    assert fair_wait(5.0, []) == 0.0
+
+
+@pytest.mark.parametrize(("seconds", "header"), [(0.0, 1), (0.2, 1), (1.2, 2), (1e9, 600)])
+def test_retry_after_is_whole_seconds_within_bounds(seconds: float, header: int) -> None:
+    assert retry_after(seconds) == header
+
+
+def test_speeds_follow_what_was_measured() -> None:
+    speeds = Speeds()
+    assert speeds.of("prior", 0.5) == 0.5
+    speeds.measured("prior", 10, 1.0)
+    assert speeds.of("prior", 0.5) == pytest.approx(0.1)
+    for _ in range(100):
+        speeds.measured("prior", 10, 2.0)
+    assert speeds.of("prior", 0.5) == pytest.approx(0.2, rel=1e-3)
+    speeds.forget(["prior"])
+    assert speeds.of("prior", 0.5) == 0.5
