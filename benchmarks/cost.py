@@ -69,7 +69,7 @@ def measure(bundle: Bundle, method: str, batch: int, sizes: BlockSizes, pairs: i
 
     @torch.no_grad()
     def bare() -> None:
-        bundle.generator(bundle.prior.draw(batch, stream.next()).to(device))
+        bundle.generator(bundle.prior.draw(stream.next()).to(device))
 
     for _ in range(WARM_UP):
         bare()

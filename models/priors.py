@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
-import numpy as np
 import torch
 
 PriorKind = Literal["normal", "uniform"]
+
+
+class Numbers(Protocol):
+    """Random numbers of so many rows, float32 [rows, columns] on the CPU (sampling.randomness)."""
+
+    def normals(self, columns: int) -> torch.Tensor: ...
+
+    def uniforms(self, columns: int) -> torch.Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -31,8 +38,8 @@ class Prior:
             return torch.randn(n, self.dim, generator=generator, device=device)
         return torch.rand(n, self.dim, generator=generator, device=device) * 2 - 1
 
-    def draw(self, n: int, rng: np.random.Generator) -> torch.Tensor:
-        """Draw ``n`` latents from numpy's generator, float32 [n, dim] on the CPU: what sampling uses."""
+    def draw(self, numbers: Numbers) -> torch.Tensor:
+        """A latent for each row of ``numbers``, float32 [rows, dim] on the CPU: what sampling uses."""
         if self.kind == "normal":
-            return torch.from_numpy(rng.standard_normal((n, self.dim), dtype=np.float32))
-        return torch.from_numpy(rng.random((n, self.dim), dtype=np.float32)) * 2 - 1
+            return numbers.normals(self.dim)
+        return numbers.uniforms(self.dim) * 2 - 1

@@ -12,13 +12,13 @@ from pydantic import Field
 from models.bundle import Bundle
 from models.importance import ImportanceNetwork
 from models.priors import Prior
-from sampling.block import Block
+from sampling.block import Block, every
 from sampling.draw import Cost
 from sampling.method import Method
 from sampling.parameters import Parameters
 from sampling.projection import PROJECTION_TEXT, Projection, norm_of, resolve_projection, step_along
 from sampling.sampler import BlockSizes, Sampler, rows_for_steps
-from sampling.streams import BlockStream
+from sampling.streams import Stream
 
 Space = Literal["latent", "target"]
 Network = Callable[[torch.Tensor], torch.Tensor]
@@ -124,7 +124,7 @@ def propose_dot(
     descend: Callable[[torch.Tensor], torch.Tensor],
     importance: ImportanceNetwork | None,
     parameters: DotParameters,
-    stream: BlockStream,
+    stream: Stream,
 ) -> Block:
     """The next block of ``stream``, moved; nothing is rejected.
 
@@ -132,7 +132,7 @@ def propose_dot(
     samples; the latents (and their weights) are those that the samples started from. Counts forward and backward.
     """
     rows = stream.block
-    latents = prior.draw(rows, stream.next()).to(stream.device)
+    latents = prior.draw(stream.next()).to(stream.device)
     steps = parameters.steps or 0
     moves = 2 * rows * steps  # one forward and one backward row each
     if parameters.space == "target":
@@ -149,7 +149,7 @@ def propose_dot(
         critic_rows=moves,
         gradient_steps=rows * steps,
     )
-    return Block(latents, weights, cost, samples=samples)
+    return Block(latents, weights, cost, every(latents), samples=samples)
 
 
 def _bind(bundle: Bundle, parameters: DotParameters, sizes: BlockSizes) -> Sampler:

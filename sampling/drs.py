@@ -16,7 +16,7 @@ from sampling.method import Method
 from sampling.parameters import Parameters
 from sampling.ratio import Judge, judge_of
 from sampling.sampler import MAX_PROPOSALS_PER_SAMPLE, BlockSizes, Sampler
-from sampling.streams import BlockStream
+from sampling.streams import Stream
 
 EPSILON = 1e-6
 """Keeps the acceptance logit of a sample at the bound finite, as published."""
@@ -55,7 +55,7 @@ def log_acceptance(log_ratios: torch.Tensor, bound: float, shift: float | None) 
 
 
 @torch.no_grad()
-def propose_drs(judge: Judge, bound: float, shift: float | None, stream: BlockStream) -> Block:
+def propose_drs(judge: Judge, bound: float, shift: float | None, stream: Stream) -> Block:
     """Decode and judge the next block of ``stream``; each sample passes by its own uniform.
 
     Without a shift what passes has the law min(r, M) * generator; the bound is frozen, since one that rises on the
@@ -63,10 +63,11 @@ def propose_drs(judge: Judge, bound: float, shift: float | None, stream: BlockSt
     """
     rng = stream.next()
     judged = judge(stream, rng)
-    uniform = stream.uniform(rng)
+    uniform = rng.uniforms(1).squeeze(1).to(stream.device)
     passed = uniform < log_acceptance(judged.log_ratios, bound, shift).exp()
     above = int((judged.log_ratios > bound).sum())
-    return judge.keep(judged, passed.nonzero().squeeze(1), above)
+    rows = passed.nonzero().squeeze(1)
+    return judge.keep(judged, rows, rows, above)
 
 
 def shift_at(pilot: DrsPilot, percentile: float) -> float:

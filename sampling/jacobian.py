@@ -26,7 +26,7 @@ class JacobianScore:
 
 def draw_probes(count: int, dim: int, seed: int) -> torch.Tensor:
     """Directions v ~ N(0, I), float32 [count, dim]: a function of the seed, so that the score is one of the latent."""
-    return torch.from_numpy(BlockStream(seed, count).next().standard_normal((count, dim), dtype="float32"))
+    return BlockStream(seed, count).next().normals(dim)
 
 
 def jacobian_score(

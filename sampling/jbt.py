@@ -20,7 +20,7 @@ from sampling.method import Method
 from sampling.parameters import Parameters
 from sampling.prior import propose_prior
 from sampling.sampler import BlockSizes, Sampler
-from sampling.streams import BlockStream
+from sampling.streams import Stream
 from sampling.thresholds import threshold
 
 LATENTS_OF_DECODED = 8
@@ -50,10 +50,10 @@ class JacobianGate:
 
 @torch.no_grad()
 def propose_jbt(
-    prior: Prior, generator: nn.Module, importance: ImportanceNetwork | None, gate: JacobianGate, stream: BlockStream
+    prior: Prior, generator: nn.Module, importance: ImportanceNetwork | None, gate: JacobianGate, stream: Stream
 ) -> Block:
     """Score the next block of ``stream``; the samples are what the generator gave while it was scored."""
-    latents = prior.draw(stream.block, stream.next()).to(stream.device)
+    latents = prior.draw(stream.next()).to(stream.device)
     scored = jacobian_score(generator, latents, gate.probes.to(stream.device), gate.derivative)
     weights = None if importance is None else importance(latents)
     rows = 0 if importance is None else stream.block

@@ -13,7 +13,6 @@ from functools import partial
 from math import sqrt
 from typing import Annotated
 
-import numpy as np
 import torch
 from pydantic import Field
 
@@ -26,7 +25,7 @@ from sampling.draw import Cost
 from sampling.method import Method
 from sampling.parameters import Parameters
 from sampling.sampler import BlockSizes, Sampler
-from sampling.streams import BlockStream
+from sampling.streams import Stream
 
 MAX_STEPS = 200
 LONGEST_PULL = 2.0
@@ -63,25 +62,25 @@ class State:
 
 
 def propose_langevin(
-    prior: Prior, importance: ImportanceNetwork, parameters: LangevinParameters, stream: BlockStream
+    prior: Prior, importance: ImportanceNetwork, parameters: LangevinParameters, stream: Stream
 ) -> Block:
     """The next block of ``stream``: one chain a proposal, all stepping together. Its law is that of the chain after
     ``steps``, which tends to w^(1/T) * prior. A chain that never left w = 0 is rejected."""
     rows, rng = stream.block, stream.next()
 
     def normal() -> torch.Tensor:
-        return torch.from_numpy(rng.standard_normal((rows, prior.dim), dtype=np.float32)).to(stream.device)
+        return rng.normals(prior.dim).to(stream.device)
 
     state = start = look(prior, importance, normal(), parameters.temperature)
     for _ in range(parameters.steps):
         proposed = look(prior, importance, drift(state, parameters.step_size, normal()), parameters.temperature)
-        passed = stream.uniform(rng).log() < log_ratio(state, proposed, parameters.step_size)
+        passed = rng.uniforms(1).squeeze(1).log().to(stream.device) < log_ratio(state, proposed, parameters.step_size)
         state = _choose(passed, proposed, state)
     # Each look is a forward and a backward pass.
     looks = rows * (parameters.steps + 1)
     cost = Cost(proposals=rows, importance_rows=2 * looks, gradient_steps=looks)
     block = passing(state.latents, state.weights, state.weights > 0, cost)
-    return Block(block.latents, block.weights, block.cost, proposed_weights=start.weights)
+    return Block(block.latents, block.weights, block.cost, block.rows, proposed_weights=start.weights)
 
 
 def look(prior: Prior, importance: ImportanceNetwork, y: torch.Tensor, temperature: float) -> State:

@@ -8,23 +8,23 @@ from models.bundle import Bundle
 from models.importance import ImportanceNetwork
 from models.priors import Prior
 from sampling.ascent import AscentParameters, ascent_block, trajectory
-from sampling.block import Block
+from sampling.block import Block, every
 from sampling.draw import Cost
 from sampling.method import Method
 from sampling.projection import resolve_projection
 from sampling.sampler import BlockSizes, Sampler
-from sampling.streams import BlockStream
+from sampling.streams import Stream
 
 
 def propose_latentga(
-    prior: Prior, importance: ImportanceNetwork, parameters: AscentParameters, stream: BlockStream
+    prior: Prior, importance: ImportanceNetwork, parameters: AscentParameters, stream: Stream
 ) -> Block:
     """The next block of ``stream``, every latent climbed; nothing is rejected."""
     rows = stream.block
-    start = prior.draw(rows, stream.next()).to(stream.device)
+    start = prior.draw(stream.next()).to(stream.device)
     path = trajectory(prior, importance, start, parameters)
     cost = path.cost + Cost(proposals=rows, accepted=rows)
-    return Block(path.latents[-1], path.weights[-1], cost, proposed_weights=path.weights[0])
+    return Block(path.latents[-1], path.weights[-1], cost, every(start), proposed_weights=path.weights[0])
 
 
 def _bind(bundle: Bundle, parameters: AscentParameters, sizes: BlockSizes) -> Sampler:

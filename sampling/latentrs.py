@@ -15,7 +15,7 @@ from sampling.draw import Cost, Draw
 from sampling.method import Method
 from sampling.parameters import Parameters
 from sampling.sampler import BlockSizes, Sampler, draw
-from sampling.streams import BlockStream
+from sampling.streams import BlockStream, Stream
 
 
 class LatentRSParameters(Parameters):
@@ -36,17 +36,16 @@ def accept(weights: torch.Tensor, bound: float, uniform: torch.Tensor) -> torch.
 
 
 @torch.no_grad()
-def propose_latentrs(
-    prior: Prior, importance: ImportanceNetwork, stream: BlockStream, bound: float | None = None
-) -> Block:
+def propose_latentrs(prior: Prior, importance: ImportanceNetwork, stream: Stream, bound: float | None = None) -> Block:
     """Evaluate the next block of ``stream``; w always sees the whole block, so its bits never depend on n.
 
     ``bound``: the weight from which on everything passes, the network's cap where it is None.
     """
     rng = stream.next()
-    latents = prior.draw(stream.block, rng).to(stream.device)
+    latents = prior.draw(rng).to(stream.device)
     weights = importance(latents)
-    passed = accept(weights, importance.cap if bound is None else bound, stream.uniform(rng))
+    uniform = rng.uniforms(1).squeeze(1).to(stream.device)
+    passed = accept(weights, importance.cap if bound is None else bound, uniform)
     return passing(latents, weights, passed, Cost(proposals=stream.block, importance_rows=stream.block))
 
 

@@ -14,7 +14,7 @@ from sampling.latentrs import propose_latentrs
 from sampling.method import Method
 from sampling.projection import resolve_projection
 from sampling.sampler import BlockSizes, Sampler
-from sampling.streams import BlockStream
+from sampling.streams import Stream
 
 
 class LatentRSGAParameters(AscentParameters):
@@ -27,7 +27,7 @@ def propose_latentrsga(
     prior: Prior,
     importance: ImportanceNetwork,
     parameters: LatentRSGAParameters,
-    stream: BlockStream,
+    stream: Stream,
     bound: float | None = None,
 ) -> Block:
     """The next block of ``stream``: proposed as latentrs does, then only the accepted rows climb.
@@ -38,7 +38,7 @@ def propose_latentrsga(
     accepted = propose_latentrs(prior, importance, stream, bound)
     path = trajectory(prior, importance, accepted.latents, parameters)
     cost = accepted.cost + path.cost
-    return Block(path.latents[-1], path.weights[-1], cost, proposed_weights=accepted.proposed_weights)
+    return Block(path.latents[-1], path.weights[-1], cost, accepted.rows, proposed_weights=accepted.proposed_weights)
 
 
 def _bind(bundle: Bundle, parameters: LatentRSGAParameters, sizes: BlockSizes) -> Sampler:

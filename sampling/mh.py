@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
-import numpy as np
 import torch
 from pydantic import Field
 
@@ -15,7 +14,7 @@ from sampling.method import Method
 from sampling.parameters import Parameters
 from sampling.ratio import Judge, judge_of, whole_sets
 from sampling.sampler import BlockSizes, Sampler
-from sampling.streams import BlockStream
+from sampling.streams import Stream
 
 MAX_CANDIDATES = 640
 """The length of the original's chains. A chain is judged in one turn of the device: longer ones would hold it too long.
@@ -57,7 +56,7 @@ def pick(log_ratios: torch.Tensor, starts: torch.Tensor, uniforms: torch.Tensor)
 
 
 @torch.no_grad()
-def propose_mh(judge: Judge, real_log_ratios: torch.Tensor, candidates: int, stream: BlockStream) -> Block:
+def propose_mh(judge: Judge, real_log_ratios: torch.Tensor, candidates: int, stream: Stream) -> Block:
     """One sample from each whole set of ``candidates`` proposals of the next block; all chains advance together.
 
     A chain starts at the log ratio of a random held-out real sample: if the ratio is exact the state is then in
@@ -66,11 +65,12 @@ def propose_mh(judge: Judge, real_log_ratios: torch.Tensor, candidates: int, str
     rng = stream.next()
     judged = judge(stream, rng)
     chains = stream.block // candidates
-    starts = real_log_ratios[torch.from_numpy(rng.integers(len(real_log_ratios), size=chains))]
-    uniforms = torch.from_numpy(rng.random((2, chains, candidates), dtype=np.float32))
+    own = rng.units(candidates)
+    starts = real_log_ratios[own.integers(len(real_log_ratios), 1).squeeze(1)]
+    uniforms = own.uniforms(2 * candidates).view(chains, 2, candidates).transpose(0, 1)
     picked = pick(judged.log_ratios.view(chains, candidates).cpu(), starts, uniforms)
-    rows = picked + candidates * torch.arange(chains)
-    return judge.keep(judged, rows.to(judged.latents.device))
+    proposals = picked + candidates * torch.arange(chains)
+    return judge.keep(judged, proposals.to(judged.latents.device), torch.arange(chains))
 
 
 def _bind(bundle: Bundle, parameters: MhParameters, sizes: BlockSizes) -> Sampler:
@@ -79,7 +79,7 @@ def _bind(bundle: Bundle, parameters: MhParameters, sizes: BlockSizes) -> Sample
     assert pilot is not None
     propose = partial(propose_mh, judge_of(bundle), torch.tensor(pilot.real_log_ratios), parameters.candidates)
     block = whole_sets(parameters.candidates, sizes.decoded)
-    return Sampler("mh", propose, block, parameters, 1 / parameters.candidates)
+    return Sampler("mh", propose, block, parameters, 1 / parameters.candidates, unit=parameters.candidates)
 
 
 METHOD = Method(

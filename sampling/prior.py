@@ -9,23 +9,23 @@ import torch
 from models.bundle import Bundle
 from models.importance import ImportanceNetwork
 from models.priors import Prior
-from sampling.block import Block
+from sampling.block import Block, every
 from sampling.draw import Cost, Draw
 from sampling.method import Method
 from sampling.parameters import Parameters
 from sampling.sampler import BlockSizes, Sampler, draw
-from sampling.streams import BlockStream
+from sampling.streams import BlockStream, Stream
 
 
 @torch.no_grad()
-def propose_prior(prior: Prior, importance: ImportanceNetwork | None, stream: BlockStream) -> Block:
+def propose_prior(prior: Prior, importance: ImportanceNetwork | None, stream: Stream) -> Block:
     """The next block of ``stream``; everything passes. Weights too where there is a w, so that they can be compared."""
     rows = stream.block
-    latents = prior.draw(rows, stream.next()).to(stream.device)
+    latents = prior.draw(stream.next()).to(stream.device)
     if importance is None:
-        return Block(latents, None, Cost(proposals=rows, accepted=rows))
+        return Block(latents, None, Cost(proposals=rows, accepted=rows), every(latents))
     weights = importance(latents)
-    return Block(latents, weights, Cost(rows, rows, importance_rows=rows), proposed_weights=weights)
+    return Block(latents, weights, Cost(rows, rows, importance_rows=rows), every(latents), proposed_weights=weights)
 
 
 def sample_prior(prior: Prior, importance: ImportanceNetwork | None, n: int, stream: BlockStream) -> Draw:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from models.bundle import Bundle
@@ -13,7 +12,8 @@ from models.importance import ImportanceNetwork
 from models.priors import Prior
 from sampling.block import Block
 from sampling.draw import Cost
-from sampling.streams import BlockStream
+from sampling.randomness import Randomness
+from sampling.streams import Stream
 
 LogRatio = Callable[[torch.Tensor], torch.Tensor]
 """Samples [n, ...] -> log density ratios [n]."""
@@ -57,19 +57,19 @@ class Judge:
     log_ratio: LogRatio
     importance: ImportanceNetwork | None = None
 
-    def __call__(self, stream: BlockStream, rng: np.random.Generator) -> Judged:
-        latents = self.prior.draw(stream.block, rng).to(stream.device)
+    def __call__(self, stream: Stream, rng: Randomness) -> Judged:
+        latents = self.prior.draw(rng).to(stream.device)
         samples = self.generator(latents)
         cost = Cost(proposals=stream.block, generator_rows=stream.block, critic_rows=stream.block)
         return Judged(latents, samples, self.log_ratio(samples), cost)
 
-    def keep(self, judged: Judged, rows: torch.Tensor, above_bound: int = 0) -> Block:
-        """The proposals at ``rows`` (int64 [k]) as a block, decoded once."""
-        latents = judged.latents[rows]
+    def keep(self, judged: Judged, proposals: torch.Tensor, units: torch.Tensor, above_bound: int = 0) -> Block:
+        """The ``proposals`` at these places (int64 [k]) as a block, decoded once; ``units`` [k] gave them."""
+        latents = judged.latents[proposals]
         weights = None if self.importance is None else self.importance(latents)
-        read = 0 if weights is None else len(rows)
-        cost = judged.cost + Cost(accepted=len(rows), importance_rows=read, above_bound=above_bound)
-        return Block(latents, weights, cost, samples=judged.samples[rows])
+        read = 0 if weights is None else len(proposals)
+        cost = judged.cost + Cost(accepted=len(proposals), importance_rows=read, above_bound=above_bound)
+        return Block(latents, weights, cost, units, samples=judged.samples[proposals])
 
 
 def judge_of(bundle: Bundle) -> Judge:

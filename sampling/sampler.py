@@ -9,6 +9,7 @@ import torch
 from sampling.block import Block, Propose
 from sampling.draw import Cost, Draw, RejectionStalled
 from sampling.parameters import NO_PARAMETERS, Parameters
+from sampling.randomness import groups
 from sampling.streams import BlockStream
 
 MAX_PROPOSALS_PER_SAMPLE = 1_000
@@ -35,6 +36,8 @@ def rows_for_steps(rows: int, steps: int, usual: int) -> int:
 class Sampler:
     """What the engine and the reports drive: ``propose`` on a stream of blocks of ``block`` proposals.
 
+    ``unit``: proposals that one output is made of (a chain's, a set's); a block is a whole number of units.
+
     ``expected_acceptance``: accepted over proposals according to the bundle's calibration, None where it has none.
     """
 
@@ -43,6 +46,12 @@ class Sampler:
     block: int = BlockSizes.latents
     parameters: Parameters = NO_PARAMETERS
     expected_acceptance: float | None = None
+    unit: int = 1
+
+    @property
+    def units(self) -> int:
+        """Of a block: the most that it can give."""
+        return groups(self.block, self.unit)
 
 
 def draw(method: str, propose: Propose, n: int, stream: BlockStream, max_proposals: int | None = None) -> Draw:

@@ -17,7 +17,7 @@ from sampling.method import Method
 from sampling.parameters import Parameters
 from sampling.prior import propose_prior
 from sampling.sampler import BlockSizes, Sampler
-from sampling.streams import BlockStream
+from sampling.streams import Stream
 from sampling.thresholds import threshold
 
 
@@ -65,11 +65,9 @@ def simplicial_score(latents: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor
 
 
 @torch.no_grad()
-def propose_simplicial(
-    prior: Prior, importance: ImportanceNetwork | None, gate: SeedGate, stream: BlockStream
-) -> Block:
+def propose_simplicial(prior: Prior, importance: ImportanceNetwork | None, gate: SeedGate, stream: Stream) -> Block:
     """Score the next block of ``stream``; no network decides."""
-    latents = prior.draw(stream.block, stream.next()).to(stream.device)
+    latents = prior.draw(stream.next()).to(stream.device)
     weights = None if importance is None else importance(latents)
     rows = 0 if importance is None else stream.block
     passed = simplicial_score(latents, gate.seeds.to(stream.device)) > gate.bound

@@ -14,7 +14,7 @@ from sampling.method import Method
 from sampling.parameters import Parameters
 from sampling.ratio import Judge, judge_of, whole_sets
 from sampling.sampler import BlockSizes, Sampler
-from sampling.streams import BlockStream
+from sampling.streams import Stream
 
 MAX_CANDIDATES = 640  # a set is decoded in one piece: more would hold the device too long
 
@@ -39,7 +39,7 @@ def resample(log_ratios: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def propose_sir(judge: Judge, candidates: int, stream: BlockStream) -> Block:
+def propose_sir(judge: Judge, candidates: int, stream: Stream) -> Block:
     """One sample from each whole set of ``candidates`` proposals of the next block.
 
     For finite N the law lies between the generator's (N = 1) and the density ratio times it (N to infinity).
@@ -47,17 +47,17 @@ def propose_sir(judge: Judge, candidates: int, stream: BlockStream) -> Block:
     rng = stream.next()
     judged = judge(stream, rng)
     sets = stream.block // candidates
-    uniform = torch.from_numpy(rng.random(sets))
+    uniform = rng.units(candidates).doubles(1).squeeze(1)
     picked = resample(judged.log_ratios.view(sets, candidates).cpu(), uniform)
-    rows = picked + candidates * torch.arange(sets)
-    return judge.keep(judged, rows.to(judged.latents.device))
+    proposals = picked + candidates * torch.arange(sets)
+    return judge.keep(judged, proposals.to(judged.latents.device), torch.arange(sets))
 
 
 def _bind(bundle: Bundle, parameters: SirParameters, sizes: BlockSizes) -> Sampler:
     """A turn decodes and judges whole sets: about as much as a plain decode of 32 images by default, 27 at the most."""
     propose = partial(propose_sir, judge_of(bundle), parameters.candidates)
     block = whole_sets(parameters.candidates, sizes.decoded)
-    return Sampler("sir", propose, block, parameters, 1 / parameters.candidates)
+    return Sampler("sir", propose, block, parameters, 1 / parameters.candidates, unit=parameters.candidates)
 
 
 METHOD = Method(

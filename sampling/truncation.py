@@ -5,19 +5,19 @@ from __future__ import annotations
 from functools import partial
 from math import erf, sqrt
 
-import numpy as np
 import torch
 from pydantic import Field
 
 from models.bundle import Bundle
 from models.importance import ImportanceNetwork
 from models.priors import Prior, PriorKind
-from sampling.block import Block
+from sampling.block import Block, every
 from sampling.draw import Cost
 from sampling.method import Method
 from sampling.parameters import Parameters
+from sampling.randomness import Randomness
 from sampling.sampler import BlockSizes, Sampler
-from sampling.streams import BlockStream
+from sampling.streams import Stream
 
 DEFAULT_THRESHOLDS: dict[PriorKind, float] = {"normal": 2.0, "uniform": 0.95}
 """Both keep 95% of each coordinate's mass; 2 is where the published sweeps start."""
@@ -37,13 +37,13 @@ class TruncationParameters(Parameters):
     )
 
 
-def truncated(prior: Prior, threshold: float, n: int, rng: np.random.Generator) -> torch.Tensor:
-    """``n`` latents with every coordinate conditioned on |z| <= threshold, float32 [n, dim] on the CPU.
+def truncated(prior: Prior, threshold: float, rng: Randomness) -> torch.Tensor:
+    """A latent for each row with every coordinate conditioned on |z| <= threshold, float32 [rows, dim] on the CPU.
 
     The law is exact: the inverse distribution function of one uniform a coordinate, in float64, as float32 knows no
     uniform within 6e-8 of 1. So every proposal is a sample, and the random numbers spent never depend on the threshold.
     """
-    centred = torch.from_numpy(2 * rng.random((n, prior.dim)) - 1)
+    centred = 2 * rng.doubles(prior.dim) - 1
     if prior.kind == "uniform":
         return (centred * threshold).float()
     mass = erf(threshold / sqrt(2))  # of [-threshold, threshold]; -1 as a uniform would give minus infinity at mass 1
@@ -51,18 +51,16 @@ def truncated(prior: Prior, threshold: float, n: int, rng: np.random.Generator) 
 
 
 @torch.no_grad()
-def propose_truncation(
-    prior: Prior, importance: ImportanceNetwork | None, threshold: float, stream: BlockStream
-) -> Block:
+def propose_truncation(prior: Prior, importance: ImportanceNetwork | None, threshold: float, stream: Stream) -> Block:
     """The next block of ``stream``; everything passes.
 
     ``proposed_weights`` stays empty: its statistics are those of w under the prior, and these latents are not.
     """
     rows = stream.block
-    latents = truncated(prior, threshold, rows, stream.next()).to(stream.device)
+    latents = truncated(prior, threshold, stream.next()).to(stream.device)
     if importance is None:
-        return Block(latents, None, Cost(proposals=rows, accepted=rows))
-    return Block(latents, importance(latents), Cost(rows, rows, importance_rows=rows))
+        return Block(latents, None, Cost(proposals=rows, accepted=rows), every(latents))
+    return Block(latents, importance(latents), Cost(rows, rows, importance_rows=rows), every(latents))
 
 
 def _bind(bundle: Bundle, parameters: TruncationParameters, sizes: BlockSizes) -> Sampler:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
 from models.priors import Prior, PriorKind
+from sampling.streams import BlockStream
 
 ROWS = 50_000
 
@@ -44,8 +44,8 @@ def test_an_unknown_law_and_a_dimension_of_zero_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("kind", "std"), [("normal", 1.0), ("uniform", 3**-0.5)])
-def test_draws_from_numpy_follow_the_same_law(kind: PriorKind, std: float) -> None:
-    z = Prior(kind, 3).draw(40_000, np.random.default_rng(0))
+def test_draws_from_the_numbers_of_a_stream_follow_the_same_law(kind: PriorKind, std: float) -> None:
+    z = Prior(kind, 3).draw(BlockStream(0, 40_000).next())
     assert z.shape == (40_000, 3) and z.dtype == torch.float32
     assert float(z.mean()) == pytest.approx(0, abs=4 * std / (3 * 40_000) ** 0.5)
     assert float(z.std()) == pytest.approx(std, rel=0.01)

@@ -20,7 +20,7 @@ HILL = known(lambda z: 1 - (z - TARGET).square().sum(dim=1) / 8, cap=3.0, head="
 
 
 def start(prior: Prior, n: int = 200, seed: int = 0) -> torch.Tensor:
-    return prior.draw(n, BlockStream(seed, n).next())
+    return prior.draw(BlockStream(seed, n).next())
 
 
 def climb(

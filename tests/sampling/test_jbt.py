@@ -80,7 +80,7 @@ def test_what_comes_out_scores_at_most_the_threshold_and_nothing_else_was_droppe
     sampler = bind(bundle, "jbt", JbtParameters(keep=0.5), BlockSizes(512, 8 * 64))
     assert sampler.block == 64 and sampler.expected_acceptance == 0.5
     block = sampler.propose(stream)
-    latents = bundle.prior.draw(64, BlockStream(0, 64).next())
+    latents = bundle.prior.draw(BlockStream(0, 64).next())
     probes = draw_probes(PROBES, 3, PROBE_SEED)
     low = jacobian_score(bundle.generator, latents, probes, "exact").score <= 1.5
     assert 5 < int(low.sum()) < 60

@@ -122,7 +122,7 @@ def test_the_weights_are_those_of_the_latents_and_the_proposed_ones_the_priors()
     block = chains(NORMAL, TILT, rows=64)
     assert block.weights is not None and block.proposed_weights is not None
     torch.testing.assert_close(block.weights, TILT(block.latents))
-    torch.testing.assert_close(block.proposed_weights, TILT(NORMAL.draw(64, BlockStream(5, 64).next())))
+    torch.testing.assert_close(block.proposed_weights, TILT(NORMAL.draw(BlockStream(5, 64).next())))
     assert not block.latents.requires_grad and not block.weights.requires_grad
 
 

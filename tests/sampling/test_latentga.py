@@ -34,7 +34,7 @@ NETWORK = network()
 
 
 def test_latentga_climbs_from_the_priors_own_latents() -> None:
-    start = PRIOR.draw(64, BlockStream(1, 64).next())
+    start = PRIOR.draw(BlockStream(1, 64).next())
     block = propose_latentga(PRIOR, NETWORK, STEPS, BlockStream(1, 64))
     path = trajectory(PRIOR, NETWORK, start, STEPS)
     assert torch.equal(block.latents, path.latents[-1]) and not torch.equal(block.latents, start)

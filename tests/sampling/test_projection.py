@@ -15,7 +15,7 @@ NORMAL, UNIFORM = Prior("normal", 8), Prior("uniform", 8)
 
 
 def start(prior: Prior, n: int = 200, seed: int = 0) -> torch.Tensor:
-    return prior.draw(n, BlockStream(seed, n).next())
+    return prior.draw(BlockStream(seed, n).next())
 
 
 def test_tangent_is_orthogonal_to_the_latent_and_printed_flips_the_radial_part() -> None:

@@ -87,7 +87,7 @@ def test_a_block_passes_where_the_score_is_above_the_threshold(tmp_path: Path) -
     bundle = small(tmp_path)
     sampler = bind(bundle, "simplicial", SimplicialParameters(acceptance=0.8))
     block = sampler.propose(BlockStream(0, sampler.block))
-    latents = bundle.prior.draw(sampler.block, BlockStream(0, sampler.block).next())
+    latents = bundle.prior.draw(BlockStream(0, sampler.block).next())
     high = simplicial_score(latents, torch.tensor(SEEDS)) > 0.6
     assert 50 < int(high.sum()) < 450
     assert torch.equal(block.latents, latents[high])

@@ -14,6 +14,7 @@ from models.bundle import load_bundle
 from models.manifest import PriorSpec
 from models.priors import Prior
 from sampling.methods import bind
+from sampling.randomness import BlockRandomness
 from sampling.sampler import Sampler, draw
 from sampling.streams import BlockStream
 from sampling.truncation import MAX_THRESHOLD, TruncationParameters, truncated
@@ -23,8 +24,8 @@ ROWS = 40_000
 NORMAL, UNIFORM = Prior("normal", 2), Prior("uniform", 2)
 
 
-def rng(seed: int = 3) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(seed))
+def rng(seed: int = 3) -> BlockRandomness:
+    return BlockStream(seed, ROWS).next()
 
 
 def bound_sampler(folder: Path, threshold: float | None, kind: str = "normal") -> Sampler:
@@ -36,7 +37,7 @@ def bound_sampler(folder: Path, threshold: float | None, kind: str = "normal") -
 
 @pytest.mark.parametrize("threshold", [0.01, 0.5, 1.0, 2.0, 4.0, MAX_THRESHOLD])
 def test_a_normal_coordinate_has_the_truncated_normal_law(threshold: float) -> None:
-    z = truncated(NORMAL, threshold, ROWS, rng()).double().numpy()
+    z = truncated(NORMAL, threshold, rng()).double().numpy()
     law = truncnorm(-threshold, threshold)
     assert all(kstest(column, law.cdf).pvalue > 1e-4 for column in z.T)
     assert abs(z.var() / law.var() - 1) < 4 * (2 / z.size) ** 0.5
@@ -46,24 +47,24 @@ def test_a_normal_coordinate_has_the_truncated_normal_law(threshold: float) -> N
 
 @pytest.mark.parametrize("threshold", [0.1, 0.5, 1.0])
 def test_a_uniform_coordinate_is_uniform_between_the_thresholds(threshold: float) -> None:
-    z = truncated(UNIFORM, threshold, ROWS, rng()).double().numpy()
+    z = truncated(UNIFORM, threshold, rng()).double().numpy()
     law = uniform(-threshold, 2 * threshold)
     assert all(kstest(column, law.cdf).pvalue > 1e-4 for column in z.T)
     assert np.abs(z).max() <= np.float32(threshold)
 
 
 class Extreme:
-    """The ends of what ``random`` may give: 0 and the last double below 1."""
+    """The ends of what ``doubles`` may give: 0 and the last one below 1."""
 
-    def random(self, shape: tuple[int, int]) -> np.ndarray:
-        values = np.full(shape, 0.5)
+    def doubles(self, columns: int) -> torch.Tensor:
+        values = torch.full((3, columns), 0.5, dtype=torch.float64)
         values[0], values[1] = 0.0, 1 - 2.0**-53
         return values
 
 
 @pytest.mark.parametrize(("prior", "threshold"), list(product((NORMAL, UNIFORM), (0.5, 1.0, 8.0))))
 def test_the_ends_of_the_uniform_give_finite_latents_at_the_thresholds(prior: Prior, threshold: float) -> None:
-    z = truncated(prior, threshold, 3, Extreme())  # type: ignore[arg-type]
+    z = truncated(prior, threshold, Extreme())  # type: ignore[arg-type]
     assert z[0].tolist() == [-threshold] * 2
     assert z[1].tolist() == pytest.approx([threshold] * 2, rel=0.05)
     assert z[2].tolist() == [0, 0]
@@ -73,10 +74,10 @@ def test_the_upper_tail_is_as_fine_as_the_lower_one() -> None:
     """In float32 no uniform lies within 6e-8 of 1, and nothing beyond 5.4 could come out at the top."""
 
     class Top:
-        def random(self, shape: tuple[int, int]) -> np.ndarray:
-            return np.full(shape, 1 - 2.0**-40)
+        def doubles(self, columns: int) -> torch.Tensor:
+            return torch.full((1, columns), 1 - 2.0**-40, dtype=torch.float64)
 
-    assert float(truncated(NORMAL, MAX_THRESHOLD, 1, Top())[0, 0]) == pytest.approx(7.046, abs=0.01)  # type: ignore[arg-type]
+    assert float(truncated(NORMAL, MAX_THRESHOLD, Top())[0, 0]) == pytest.approx(7.046, abs=0.01)  # type: ignore[arg-type]
 
 
 def test_every_proposal_is_accepted_and_weighed_but_says_nothing_of_w_under_the_prior(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from sampling.draw import Cost
 from sampling.method import Method
 from sampling.parameters import Parameters
 from sampling.sampler import BlockSizes, Sampler
-from sampling.streams import BlockStream
+from sampling.streams import Stream
 
 LOWEST = 0.01
 ABOVE_BOUND = 2  # of every block of picky, as it says
@@ -33,17 +33,17 @@ class MovingParameters(Parameters):
 
 
 @torch.no_grad()
-def pick(bundle: Bundle, parameters: PickyParameters, stream: BlockStream) -> Block:
+def pick(bundle: Bundle, parameters: PickyParameters, stream: Stream) -> Block:
     """Decode the block ``steps`` times, then toss a coin a row."""
     rng, rows = stream.next(), stream.block
-    latents = bundle.prior.draw(rows, rng)
+    latents = bundle.prior.draw(rng)
     samples = bundle.generator(latents)
     for _ in range(parameters.steps - 1):
         bundle.generator(latents)
-    passed = stream.uniform(rng) < parameters.acceptance
+    passed = rng.uniforms(1).squeeze(1) < parameters.acceptance
     kept = passed.nonzero().squeeze(1)
     cost = Cost(rows, len(kept), generator_rows=rows * parameters.steps, above_bound=ABOVE_BOUND)
-    return Block(latents[kept], None, cost, samples[kept])
+    return Block(latents[kept], None, cost, kept, samples[kept])
 
 
 def bind_picky(bundle: Bundle, parameters: PickyParameters, sizes: BlockSizes) -> Sampler:
@@ -53,9 +53,9 @@ def bind_picky(bundle: Bundle, parameters: PickyParameters, sizes: BlockSizes) -
 
 
 @torch.no_grad()
-def move(bundle: Bundle, parameters: MovingParameters, stream: BlockStream) -> Block:
+def move(bundle: Bundle, parameters: MovingParameters, stream: Stream) -> Block:
     rows = stream.block
-    latents = bundle.prior.draw(rows, stream.next()) + parameters.steps * parameters.step_size
+    latents = bundle.prior.draw(stream.next()) + parameters.steps * parameters.step_size
     if parameters.step_size == -10:
         raise RuntimeError("fell off the edge\nand more")
     return passing(latents, None, torch.ones(rows, dtype=torch.bool), Cost(rows))

@@ -36,7 +36,7 @@ class ShiftParameters(Parameters):
 
 def bind(bundle: Bundle, parameters: ShiftParameters, sizes: BlockSizes) -> Sampler:
     def propose(stream: Any) -> Any:
-        latents = bundle.prior.draw(stream.block, stream.next()) + parameters.shift
+        latents = bundle.prior.draw(stream.next()) + parameters.shift
         return passing(latents, None, torch.ones(stream.block, dtype=torch.bool), Cost(stream.block))
 
     return Sampler("shifting", propose, sizes.latents, parameters, expected_acceptance=1.0)
