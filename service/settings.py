@@ -17,7 +17,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from service.engine.encoders.formats import Limits
+from service.engine.encoders.limits import Limits
 from service.engine.options import EngineOptions
 
 PREFIX = "WINNOW_"
@@ -71,6 +71,7 @@ class LimitSettings(_Section):
 
     max_n: Count = 100_000
     sheet_rows: Count = Limits.sheet_rows
+    sheet_bytes: Count = Limits.sheet_bytes
     npz_bytes: Count = Limits.npz_bytes
     json_bytes: Count = Limits.json_bytes
     # Of a body: 20,000 latents of 100 numbers as npy. JSON of this size can take thirty times as much while it is read.

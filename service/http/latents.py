@@ -31,11 +31,11 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 404, 406, 413, 
 
 
 async def decode(request: Request) -> Response:
-    """The images or points of given latents, in any format of /sample; json has them always."""
+    """The images or points of given latents, in any format of /sample; json and ndjson have them always."""
     service, record = service_of(request), record_of(request.scope)
     query, _ = read_query(request, DecodeQuery)
     bundle = service.engine.model(query.model)
-    fmt = choose_format(query.format, request.headers.get("accept"))
+    fmt = choose_format(query.format, request.headers.get("accept"), bundle, images=True)
     latents = await read_latents(request, service, bundle.prior.dim, service.settings.limits.max_n)
     record.model, record.n = bundle.name, len(latents)
     check_size(service, bundle, len(latents), fmt, images=True, parameter="latents")
@@ -60,7 +60,7 @@ async def score(request: Request) -> Response:
     if rows is None:
         record.outcome = "cancelled"
         return Response(status_code=CLIENT_CLOSED_REQUEST)
-    document = Format("json", "application/json", lambda rows: encode_scores(rows, cap))
+    document = Format("json", "application/json", encode=lambda rows: encode_scores(rows, cap))
     return await answer_rows(request, rows, document, NO_STORE)
 
 
@@ -82,7 +82,7 @@ async def refine(request: Request) -> Response:
     if rows is None:
         record.outcome = "cancelled"
         return Response(status_code=CLIENT_CLOSED_REQUEST)
-    return await answer_rows(request, rows, Format("json", "application/json", encode_trajectories), NO_STORE)
+    return await answer_rows(request, rows, Format("json", "application/json", encode=encode_trajectories), NO_STORE)
 
 
 for _path, _handler, _kind, _types in (

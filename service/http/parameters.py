@@ -35,7 +35,7 @@ class SampleQuery(_Query):
         Field(ge=0, le=MAX_SEED, description="The same seed gives the same bytes, and n = 10 begins n = 64."),
     ] = None
     format: Annotated[str | None, FORMAT] = None
-    images: Annotated[bool, Field(description="json only: decode, and add the images or points.")] = False
+    images: Annotated[bool, Field(description="json and ndjson: decode, and add the images or points.")] = False
 
 
 class DecodeQuery(_Query):

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from models.bundle import Bundle
 from sampling.method import Method
 from sampling.methods import METHODS
-from service.engine.encoders.formats import FORMATS, Format, largest
+from service.engine.encoders.formats import FORMATS, Format, largest, usable_formats
 from service.engine.jobs import SampleRequest, Samples
 from service.http.answers import answer_rows
 from service.http.conditional import entity_tag, matches
@@ -55,9 +55,9 @@ async def sample(request: Request) -> Response:
     choice = service.engine.resolve(query.model, query.method, given)
     bundle = choice.bundle
     record.model, record.method, record.n = bundle.name, choice.method, query.n
-    fmt = choose_format(query.format, request.headers.get("accept"))
+    fmt = choose_format(query.format, request.headers.get("accept"), bundle, query.images)
     check_size(service, bundle, query.n, fmt, query.images)
-    decode = fmt.name != "json" or query.images
+    decode = fmt.decodes or query.images
     parameters = choice.parameters.model_dump()
     wanted = SampleRequest(query.n, bundle.name, choice.method, query.seed, decode, parameters)
     headers = _cache_headers(request, service, wanted, fmt)
@@ -67,7 +67,7 @@ async def sample(request: Request) -> Response:
     if samples is None:
         record.outcome = "cancelled"
         return Response(status_code=CLIENT_CLOSED_REQUEST)
-    return await answer_rows(request, samples, fmt, {**headers, **_sample_headers(samples)})
+    return await answer_rows(request, samples, fmt, {**headers, **_sample_headers(samples, fmt)})
 
 
 def check_size(service: Service, bundle: Bundle, n: int, fmt: Format, images: bool, parameter: str = "n") -> None:
@@ -75,11 +75,11 @@ def check_size(service: Service, bundle: Bundle, n: int, fmt: Format, images: bo
     most = service.settings.limits.max_n
     if n > most:
         raise invalid(parameter, f"at most {most} samples a request, not {n}.", "too_many_samples")
-    caps = {name: largest(name, bundle, service.limits, images) for name in FORMATS}
+    caps = {name: largest(name, bundle, service.limits, images) for name in usable_formats(bundle, images)}
     if n <= caps[fmt.name]:
         return
     others = [f"{name} up to {min(cap, most)}" for name, cap in caps.items() if cap >= n]
-    hint = f"; {' and '.join(others)} would do." if others else "; ask several times."
+    hint = f"; {', '.join(others)} would do."
     raise invalid(
         parameter, f"{fmt.name} holds at most {caps[fmt.name]} samples of {bundle.name}{hint}", "too_many_samples"
     )
@@ -94,13 +94,15 @@ def _cache_headers(request: Request, service: Service, wanted: SampleRequest, fm
     return {"Cache-Control": "no-cache", "ETag": tag, "Vary": "Accept"}
 
 
-def _sample_headers(samples: Samples) -> dict[str, str]:
-    """An unseeded request has no Sample-Seed: it took from shared blocks, no seed would bring it back."""
-    headers = {
-        "Sample-Method": samples.method,
-        "Sample-Proposals": str(samples.proposals),
-        "Sample-Acceptance-Rate": f"{samples.acceptance_rate:.6g}",
-    }
+def _sample_headers(samples: Samples, fmt: Format) -> dict[str, str]:
+    """An unseeded request has no Sample-Seed: it took from shared blocks, no seed would bring it back.
+
+    A stream's headers leave before its cost is known: zip and ndjson tell it at their end.
+    """
+    headers = {"Sample-Method": samples.method}
+    if fmt.writer is None:
+        headers["Sample-Proposals"] = str(samples.proposals)
+        headers["Sample-Acceptance-Rate"] = f"{samples.acceptance_rate:.6g}"
     if samples.expected_acceptance is not None:
         headers["Sample-Expected-Acceptance-Rate"] = f"{samples.expected_acceptance:.6g}"
     return headers if samples.seed is None else {**headers, "Sample-Seed": str(samples.seed)}
