@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -17,7 +17,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from service.engine.encoders.formats import Limits
+from service.engine.encoders.limits import Limits
 from service.engine.options import EngineOptions
 
 PREFIX = "WINNOW_"
@@ -60,10 +60,13 @@ class EngineSettings(_Section):
     """The device loop's dials; see EngineOptions."""
 
     threads: Count | None = None
-    batch_rows: Count = EngineOptions.batch_rows
+    batch_rows: Count | None = EngineOptions.batch_rows
     proposal_block: Annotated[int, Field(ge=1, le=2**20)] = EngineOptions.proposal_block
-    queue_rows: Count = EngineOptions.queue_rows
     queue_requests: Count = EngineOptions.queue_requests
+    queue_seconds: Annotated[float, Field(gt=0)] = EngineOptions.queue_seconds
+    result_bytes: Count = EngineOptions.result_bytes
+    outbox_bytes: Count = EngineOptions.outbox_bytes
+    pool_rows: Annotated[int, Field(ge=0)] = EngineOptions.pool_rows
 
 
 class LimitSettings(_Section):
@@ -71,6 +74,7 @@ class LimitSettings(_Section):
 
     max_n: Count = 100_000
     sheet_rows: Count = Limits.sheet_rows
+    sheet_bytes: Count = Limits.sheet_bytes
     npz_bytes: Count = Limits.npz_bytes
     json_bytes: Count = Limits.json_bytes
     # Of a body: 20,000 latents of 100 numbers as npy. JSON of this size can take thirty times as much while it is read.
@@ -96,12 +100,6 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     engine: EngineSettings = EngineSettings()
     limits: LimitSettings = LimitSettings()
-
-    @model_validator(mode="after")
-    def _queue_holds_a_request(self) -> Settings:
-        if self.engine.queue_rows < self.limits.max_n:
-            raise ValueError("engine.queue_rows must be at least limits.max_n, or the largest request never fits")
-        return self
 
 
 def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str], config: Path | None = None) -> Settings:

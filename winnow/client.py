@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from types import TracebackType
@@ -115,6 +117,18 @@ class Client:
         """The body of POST /sample with these query parameters (None: not given). Raises ServerProblem."""
         return self._sample(**parameters).content
 
+    def stream(self, **parameters: Any) -> Iterator[bytes]:
+        """The same body in pieces, as they come: of zip, npy and ndjson little is ever held.
+
+        Raises ServerProblem, also in the middle, when the server could not finish.
+        """
+        given = {name: value for name, value in parameters.items() if value is not None}
+        with self._reached(), self._http.stream("POST", "sample", params=given) as answer:
+            if not answer.is_success:
+                answer.read()
+                raise _problem(answer)
+            yield from answer.iter_bytes()
+
     def decode(self, latents: ArrayLike, model: str | None = None) -> NDArray[np.uint8] | NDArray[np.float32]:
         """Latents [n, d] -> images uint8 [n, H, W, C] or points float32 [n, D]. Raises ServerProblem."""
         answer = self._post_latents("decode", latents, {"model": model, "format": "npz"})
@@ -149,14 +163,20 @@ class Client:
         return self._send("POST", path, given, content=body.getvalue(), headers={"Content-Type": "application/x-npy"})
 
     def _send(self, verb: str, path: str, parameters: dict[str, Any], **body: Any) -> httpx.Response:
-        try:
+        with self._reached():
             answer = self._http.request(verb, path, params=parameters, **body)
-        except (httpx.TransportError, httpx.UnsupportedProtocol) as error:
-            url = self._http.base_url
-            raise ServerProblem(f"no answer from {url}: {error or type(error).__name__}", 0, "unreachable") from error
         if answer.is_success:
             return answer
         raise _problem(answer)
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Raises ServerProblem for what is wrong between here and the server."""
+        try:
+            yield
+        except (httpx.TransportError, httpx.UnsupportedProtocol) as error:
+            url = self._http.base_url
+            raise ServerProblem(f"no answer from {url}: {error or type(error).__name__}", 0, "unreachable") from error
 
 
 def _number(text: str | None) -> float | None:

@@ -61,6 +61,11 @@ class Accounts:
             self._metrics.supply_rows.labels(supply.bundle.name).dec(rows)
             self._metrics.rows_wasted.labels(reason).inc(rows)
 
+    def surplus(self, model: str, rows: int) -> None:
+        """``rows`` that a method decoded before the first one that is wanted leave their supply."""
+        self._metrics.supply_rows.labels(model).dec(rows)
+        self._metrics.rows_wasted.labels("surplus").inc(rows)
+
     def unwanted(self, rows: int) -> None:
         """Rows that a method had to decode for a request that wanted only their latents."""
         self._metrics.rows_wasted.labels("latents_only").inc(rows)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.bundle import Bundle
 from models.pixels import to_uint8
 from service.engine.errors import OutOfMemory
-from service.engine.rows import Pixels
+from service.engine.rows import Pixels, joined
 from service.engine.served import Served
 from service.metrics.registry import Metrics
 
@@ -72,10 +72,13 @@ class Decoder:
                 if not is_out_of_memory(error):
                     raise
                 self._shrink(served, len(piece))
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return joined(parts)
 
     def canonical(self, served: Served, latents: torch.Tensor) -> Pixels:
-        """Latents [k, d] in one batch of exactly ``served.batch_rows`` rows, filled up with zeros. Raises OutOfMemory."""
+        """Latents [k, d] in one batch of exactly ``served.batch_rows`` rows, filled up with zeros.
+
+        Raises what the generator raises, OutOfMemory.
+        """
         missing = served.batch_rows - len(latents)
         if missing:
             latents = torch.cat([latents, latents.new_zeros(missing, latents.shape[1])])

@@ -31,7 +31,7 @@ def environment(threads: int) -> dict[str, str | int]:
 
 
 def fingerprint(facts: Mapping[str, object], bundle: Bundle, probe: str) -> str:
-    """16 hex digits of the environment and the shapes of batches, the bundle's digest and the bits that a probe really gave."""
+    """16 hex digits of ``facts`` (environment, shapes), the bundle's digest and the bits that a probe really gave."""
     text = json.dumps({**facts, "bundle": bundle.digest, "probe": probe}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

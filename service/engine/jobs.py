@@ -20,7 +20,7 @@ from service.engine.portions import Portion, Summary
 from service.engine.rows import Pixels, Samples
 from service.engine.scheduler import Lane, Ticket
 from service.engine.served import Served
-from service.engine.supply import Supply, SupplyKey, Take
+from service.engine.supply import SeededSupply, SupplyKey, Take
 
 
 @dataclass(eq=False, kw_only=True)
@@ -83,7 +83,7 @@ class SampleJob(Job):
     offset: int
     decode: bool
     slotted: bool = False
-    supply: Supply | None = None
+    supply: SeededSupply | None = None
     proposals: float = 0.0
     latents: NDArray[np.float32] | None = None
     weights: NDArray[np.float32] | None = None

@@ -49,8 +49,8 @@ class DeviceLoop:
             return
         for job, before in done.items():
             self._queue.worked(job, job.done - before, outcome.spent.get(job, 0.0))
-        for job, error in outcome.failed.items():
-            self._fail([job], told([job], error))
+        for job, reason in outcome.failed.items():
+            self._fail([job], told([job], reason))
         for job in done:
             if not job.missing and job not in outcome.failed:
                 self._finish(job)

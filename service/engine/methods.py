@@ -24,7 +24,7 @@ Chosen = TypeVar("Chosen", bound=Parameters)
 
 @dataclass(frozen=True)
 class Choice:
-    """What a request means: a bundle in service, a method by its canonical name, all of its parameters, and the two bound."""
+    """What a request means: a bundle in service, a method by its canonical name, all of its parameters, both bound."""
 
     served: Served
     method: str

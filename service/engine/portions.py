@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Literal
@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engine.rows import Pixels, Rows, Samples
+from service.engine.rows import Pixels, Rows, Samples, joined
 
 # An answer that lies ready is cut into pieces of about this many bytes: at 28x28 that is 300 images, enough that the
 # hand-over to a thread (0.1 ms) is small beside the encoding (4 ms), and little enough to hold for each request.
@@ -88,7 +88,7 @@ def facts_of(rows: Rows) -> Facts:
     shape = None if rows.rows is None else rows.rows.shape[1:]
     facts = Facts(rows.model, rows.fingerprint, rows.n, shape)
     if isinstance(rows, Samples):
-        return Facts(rows.model, rows.fingerprint, rows.n, shape, rows.method, rows.seed)
+        return Facts(rows.model, rows.fingerprint, rows.n, shape, rows.method, rows.seed, rows.offset)
     return facts
 
 
@@ -97,6 +97,19 @@ def summary_of(rows: Rows) -> Summary:
     if isinstance(rows, Samples):
         return Summary(rows.proposals, rows.acceptance_rate, rows.stages)
     return Summary(stages=rows.stages)
+
+
+def merged(portions: Sequence[Portion]) -> Portion:
+    """Consecutive portions as one."""
+    if len(portions) == 1:
+        return portions[0]
+    weights = [portion.weights for portion in portions if portion.weights is not None]
+    rows = [portion.rows for portion in portions if portion.rows is not None]
+    return Portion(
+        np.concatenate([portion.latents for portion in portions]),
+        np.concatenate(weights) if weights else None,
+        joined(rows) if rows else None,
+    )
 
 
 def cut(rows: Rows, size: int | None = None) -> Iterator[Portion]:

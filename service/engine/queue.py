@@ -21,8 +21,8 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Work:
-    """What the device loop does next: do ``chores``, let ``over`` go (cancelled, past their deadline, cut off), or make ``shares``:
-    rows for jobs of one lane. All empty: nothing is runnable, it may look after its pools."""
+    """What the device loop does next: ``chores``, let ``over`` go (cancelled, past their deadline, cut off), or make
+    ``shares``: rows for jobs of one lane. All empty: nothing is runnable, it may look after its pools."""
 
     chores: Sequence[Callable[[], None]]
     over: Sequence[Job]

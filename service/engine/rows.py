@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8] | NDArray[np.float32]
+
+
+def joined(parts: Sequence[Pixels]) -> Pixels:
+    """Rows of one kind, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    rows: Pixels = np.concatenate(parts)  # type: ignore[assignment]
+    return rows
 
 
 @dataclass(frozen=True)

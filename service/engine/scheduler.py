@@ -2,8 +2,8 @@
 
 Pure: no clock, no thread, no torch. A request is a ticket; tickets of one lane can share a batch. Each turn at the head
 of the ring gives a ticket one quantum of device seconds; while it has some left it leads batches, and the tickets of
-its lane share them, first those that have some left. What a batch really took is charged afterwards, so one expensive batch
-is paid off by turns foregone, and nobody starves: the ring moves past whoever is in debt, not runnable or gone.
+its lane share them, first those that have some left. What a batch really took is charged afterwards, so an expensive
+one is paid off by turns foregone, and nobody starves: the ring moves past whoever is in debt, not runnable or gone.
 """
 
 from __future__ import annotations

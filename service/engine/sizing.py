@@ -25,7 +25,7 @@ def generator_flops(bundle: Bundle) -> int:
     device = next(bundle.generator.parameters()).device
     with FlopCounterMode(display=False) as counter:
         bundle.generator(torch.zeros(1, bundle.prior.dim, device=device))
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
 
 
 def batch_rows(flops_a_row: int, budget: float) -> int:

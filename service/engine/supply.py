@@ -1,7 +1,8 @@
-"""Accepted latents of one stream, in order, each handed out once."""
+"""Chosen latents, in order, each handed out once: of a shared stream, or of a seed."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass
 from time import perf_counter
@@ -12,11 +13,11 @@ from models.bundle import Bundle
 from sampling.block import Block
 from sampling.draw import Cost, RejectionStalled
 from sampling.parameters import Parameters
-from sampling.sampler import MAX_PROPOSALS_PER_SAMPLE, WAY_OUT, Sampler, stalled
+from sampling.sampler import MAX_PROPOSALS_PER_SAMPLE, Sampler
+from sampling.seeded import SeededStream
+from sampling.stalling import StallWatch
 from sampling.streams import BlockStream
 
-# Acceptances that a window would hold at the lowest rate allowed: enough to tell that rate to a tenth.
-WINDOW_SAMPLES = 100
 SupplyKey = tuple[str, str, Parameters]
 
 
@@ -35,7 +36,7 @@ class Take:
 class Evaluated:
     """What one evaluated block cost and what it says about w: sum and number of the weights, those above the cap.
 
-    ``decoded``: accepted rows that come with the generator's output.
+    ``decoded``: rows that came out with the generator's output, and wait.
     """
 
     cost: Cost
@@ -61,68 +62,106 @@ class SupplyFailed(SupplyError):
     """Something raised while a block was evaluated: ``__cause__``."""
 
 
-class Supply:
-    """Blocks of a stream are evaluated one at a time; what passes waits here until it is taken.
+class Supply(ABC):
+    """Blocks are evaluated one at a time; what passes waits here until it is taken.
 
-    ``max_proposals``: the most proposals that a sample may cost, on average over a window. ``decodes``: its method
-    comes with the generator's output. ``block_seconds``: the last block took so long, 0 before the first.
-    ``broken``: the last block raised.
+    ``decodes``: its method comes with the generator's output. ``block_seconds``: the last block took so long, 0 before
+    the first. ``broken``: the last block raised.
     """
 
-    def __init__(
-        self, bundle: Bundle, sampler: Sampler, seed: int | None, max_proposals: int = MAX_PROPOSALS_PER_SAMPLE
-    ) -> None:
+    def __init__(self, bundle: Bundle, sampler: Sampler) -> None:
         self.bundle, self.sampler = bundle, sampler
-        self.ready, self.cost = 0, Cost()
         self.decodes = self.broken = False
         self.block_seconds = 0.0
-        self._stream = BlockStream(seed, sampler.block)
-        self._waiting: deque[Take] = deque()
-        self._window, self._max_proposals = Cost(), max_proposals
 
     @property
     def key(self) -> SupplyKey:
         return (self.bundle.digest, self.sampler.method, self.sampler.parameters)
 
     @property
+    @abstractmethod
+    def ready(self) -> int:
+        """Rows that can be taken now."""
+
+    @property
+    @abstractmethod
     def decoded(self) -> int:
-        """Rows that wait here and have been through the generator."""
-        return sum(len(take.latents) for take in self._waiting if take.samples is not None)
+        """Rows that lie here and have been through the generator."""
+
+    @property
+    @abstractmethod
+    def cost(self) -> Cost:
+        """Of all blocks so far."""
+
+    @abstractmethod
+    def take(self, rows: int) -> Take:
+        """The next ``rows`` latents; there must be that many ready."""
+
+    @abstractmethod
+    def check_stalled(self) -> None:
+        """One rule for every request: too few accepted over a full window raises SupplyStalled."""
+
+    @abstractmethod
+    def _advance(self) -> tuple[Block, int]:
+        """Evaluate the next block: it, and how many of its rows are now here."""
 
     def propose(self) -> Evaluated:
         """Evaluate the next block; what passes is ready to be taken. Raises SupplyFailed."""
         started, self.broken = perf_counter(), True
         try:
-            block = self.sampler.propose(self._stream)
+            block, kept = self._advance()
             _check(block)
+        except RejectionStalled as error:
+            raise SupplyStalled(str(error), self.key) from error
         except Exception as error:  # whatever a network raises concerns those who take from here, nobody else
             raise SupplyFailed((str(error).splitlines() or [type(error).__name__])[0], self.key) from error
         self.broken, self.decodes = False, block.samples is not None
         self.block_seconds = perf_counter() - started
+        return _statistics(self.bundle, block, kept)
+
+
+class SharedSupply(Supply):
+    """Of a stream that the operating system seeded: everything that a block accepts is somebody's sample.
+
+    ``max_proposals``: the most proposals that a sample may cost, on average over a window.
+    """
+
+    def __init__(self, bundle: Bundle, sampler: Sampler, max_proposals: int = MAX_PROPOSALS_PER_SAMPLE) -> None:
+        super().__init__(bundle, sampler)
+        self._ready, self._cost = 0, Cost()
+        self._stream = BlockStream(None, sampler.block)
+        self._waiting: deque[Take] = deque()
+        self._watch = StallWatch(max_proposals)
+
+    @property
+    def ready(self) -> int:
+        return self._ready
+
+    @property
+    def decoded(self) -> int:
+        return sum(len(take.latents) for take in self._waiting if take.samples is not None)
+
+    @property
+    def cost(self) -> Cost:
+        return self._cost
+
+    def _advance(self) -> tuple[Block, int]:
+        block = self.sampler.propose(self._stream)
         if block.cost.accepted:
             self._waiting.append(Take(block.latents, block.weights, float(block.cost.proposals), block.samples))
-        self.ready += block.cost.accepted
-        self.cost += block.cost
-        self._window += block.cost
-        return self._statistics(block)
+        self._ready += block.cost.accepted
+        self._cost += block.cost
+        self._watch.add(block.cost)
+        return block, block.cost.accepted
 
     def check_stalled(self) -> None:
-        """One rule for every request: too few accepted over a full window raises SupplyStalled."""
-        if self._window.proposals < WINDOW_SAMPLES * self._max_proposals:
-            return
-        window, self._window = self._window, Cost()
-        if window.accepted * self._max_proposals < window.proposals:
-            raise SupplyStalled(
-                f"{stalled(self.sampler.method, window)} with bundle {self.bundle.name}, a rate of "
-                f"{window.acceptance_rate:.2g}; at least one in {self._max_proposals} must pass "
-                f"(limits.max_proposals_per_sample): {WAY_OUT}.",
-                self.key,
-            )
+        sentence = self._watch.verdict(self.sampler.method, self.bundle.name)
+        if sentence is not None:
+            raise SupplyStalled(sentence, self.key)
 
     def take(self, rows: int) -> Take:
-        """The next ``rows`` latents; there must be that many ready."""
         assert 0 < rows <= self.ready
-        self.ready -= rows
+        self._ready -= rows
         parts: list[Take] = []
         while rows:
             first = self._waiting.popleft()
@@ -134,13 +173,57 @@ class Supply:
             rows -= len(first.latents)
         return _join(parts)
 
-    def _statistics(self, block: Block) -> Evaluated:
-        decoded = 0 if block.samples is None else len(block.samples)
-        weights, importance = block.proposed_weights, self.bundle.importance
-        if weights is None or importance is None:
-            return Evaluated(block.cost, decoded)
-        above = int((weights > importance.cap).sum())
-        return Evaluated(block.cost, decoded, float(weights.sum()), weights.numel(), above)
+
+class SeededSupply(Supply):
+    """The samples of one seed from ``first`` on; ``cost`` is exact and this seed's alone.
+
+    ``position``: the index of the next one.
+    """
+
+    def __init__(
+        self, bundle: Bundle, sampler: Sampler, seed: int, first: int, max_proposals: int = MAX_PROPOSALS_PER_SAMPLE
+    ) -> None:
+        super().__init__(bundle, sampler)
+        self._stream = SeededStream(sampler, seed, first, max_proposals)
+        self.position = first
+        self._held = 0  # rows that came decoded and were not taken
+
+    @property
+    def ready(self) -> int:
+        return self._stream.ready
+
+    @property
+    def decoded(self) -> int:
+        return self._held
+
+    @property
+    def cost(self) -> Cost:
+        return self._stream.cost
+
+    def _advance(self) -> tuple[Block, int]:
+        step = self._stream.step()
+        if step.block.samples is not None:
+            self._held += step.settled
+        return step.block, step.settled
+
+    def check_stalled(self) -> None:
+        """The stream itself refuses to go on, before the next block."""
+
+    def take(self, rows: int) -> Take:
+        drawn = self._stream.take(rows)
+        self.position += rows
+        if drawn.samples is not None:
+            self._held -= rows
+        return Take(drawn.latents, drawn.weights, 0.0, drawn.samples)
+
+
+def _statistics(bundle: Bundle, block: Block, kept: int) -> Evaluated:
+    decoded = 0 if block.samples is None else kept
+    weights, importance = block.proposed_weights, bundle.importance
+    if weights is None or importance is None:
+        return Evaluated(block.cost, decoded)
+    above = int((weights > importance.cap).sum())
+    return Evaluated(block.cost, decoded, float(weights.sum()), weights.numel(), above)
 
 
 def _check(block: Block) -> None:

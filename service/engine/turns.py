@@ -16,7 +16,7 @@ from service.engine.options import EngineOptions
 from service.engine.rows import Pixels
 from service.engine.shares import fair_shares
 from service.engine.supplies import Supplies
-from service.engine.supply import Supply, SupplyError, Take
+from service.engine.supply import SeededSupply, SharedSupply, Supply, SupplyError, Take
 
 # After this long no further stream of a shared turn evaluates a block: methods that decode take tens of
 # milliseconds each, and whoever waits beside them waits for a turn, not for a dozen methods.
@@ -79,13 +79,18 @@ def _slotted_turn(turn: Turn, job: SampleJob, outcome: Outcome) -> None:
     Sample i sits in slot i mod batch_rows, between the stream's own neighbours, whether or not they are asked for:
     the supply starts at the batch that holds ``offset``, and what is decoded beside the request is padding.
     """
-    supply, batch = _supply_of(turn, job), job.served.batch_rows
+    supply, batch = _own_supply(turn, job), job.served.batch_rows
     if supply.ready < batch:
         _propose(turn, supply, [(job, batch)], outcome)
-    if job in outcome.failed or supply.ready < batch:
+    if job in outcome.failed:
         return
+    if supply.decodes:
+        _deliver_decoded(turn, job, supply)
+        return
+    if supply.ready < batch:
+        return
+    skipped = job.offset + job.done - supply.position
     take = supply.take(batch)
-    skipped = (job.offset + job.done) % batch
     useful = slice(skipped, min(batch, skipped + job.missing))
     started = perf_counter()
     try:
@@ -99,6 +104,15 @@ def _slotted_turn(turn: Turn, job: SampleJob, outcome: Outcome) -> None:
     job.charge("decode", seconds)
     weights = None if take.weights is None else take.weights[useful]
     turn.accounts.given(job, job.add(Take(take.latents[useful], weights, take.proposals), rows), len(rows))
+
+
+def _deliver_decoded(turn: Turn, job: SampleJob, supply: SeededSupply) -> None:
+    """What its method decoded, in the blocks of the job's own stream, whose slots the seed fixes: no batch to fill."""
+    behind = min(job.offset + job.done - supply.position, supply.ready)
+    if behind:
+        turn.accounts.surplus(job.model, len(supply.take(behind).latents))
+    if supply.ready:
+        _deliver(turn, job, supply.take(min(supply.ready, job.missing)))
 
 
 def _shared_turn(turn: Turn, shares: Sequence[tuple[SampleJob, int]], outcome: Outcome) -> None:
@@ -187,12 +201,18 @@ def _deliver(turn: Turn, job: SampleJob, take: Take) -> None:
 
 def _supply_of(turn: Turn, job: SampleJob) -> Supply:
     """A seeded job's own, else the one that all requests of its key share."""
+    if job.seed is not None:
+        return _own_supply(turn, job)
     most = turn.options.max_proposals_per_sample
-    if job.seed is None:
-        return turn.supplies.get(job.key, lambda: Supply(job.bundle, job.choice.sampler, None, most))
+    return turn.supplies.get(job.key, lambda: SharedSupply(job.bundle, job.choice.sampler, most))
+
+
+def _own_supply(turn: Turn, job: SampleJob) -> SeededSupply:
     if job.supply is None:
+        assert job.seed is not None
         first = job.offset - job.offset % job.served.batch_rows if job.slotted else job.offset
-        job.supply = Supply(job.bundle, job.choice.sampler, job.seed, most, first)
+        most = turn.options.max_proposals_per_sample
+        job.supply = SeededSupply(job.bundle, job.choice.sampler, job.seed, first, most)
     return job.supply
 
 

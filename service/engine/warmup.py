@@ -7,10 +7,10 @@ from time import perf_counter
 
 import numpy as np
 import torch
-from sampling.randomness import BlockRandomness
 
 from models.bundle import Bundle
 from sampling.methods import bind
+from sampling.randomness import BlockRandomness
 from sampling.sampler import BlockSizes
 from service.engine.decoding import decode
 from service.engine.fingerprint import fingerprint
@@ -18,7 +18,7 @@ from service.engine.methods import available_methods
 from service.engine.options import EngineOptions
 from service.engine.served import Served
 from service.engine.sizing import rows_for
-from service.engine.supply import Supply
+from service.engine.supply import SeededSupply
 
 PROBE_SEED = 0
 PROBED = ("prior", "latentrs")
@@ -75,7 +75,7 @@ def probe_bits(bundle: Bundle, latents: torch.Tensor, sizes: BlockSizes) -> str:
     for method in PROBED:
         if method not in available_methods(bundle):
             continue
-        supply = Supply(bundle, bind(bundle, method, sizes=sizes), PROBE_SEED)
+        supply = SeededSupply(bundle, bind(bundle, method, sizes=sizes), PROBE_SEED, first=0)
         supply.propose()
         if not supply.ready:
             continue

@@ -3,25 +3,138 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from concurrent.futures import Executor
+from contextlib import aclosing
+from dataclasses import dataclass, field
 from time import perf_counter
+from typing import TypeVar
 
 from fastapi import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from service.engine.encoders.formats import Format
+from service.engine.encoders.writer import Writer
+from service.engine.portions import Facts, Portion, Summary, cut, facts_of, summary_of
 from service.engine.rows import Rows
+from service.http.hangup import CLIENT_CLOSED_REQUEST, unless_hangup
 from service.http.records import record_of
 from service.http.state import service_of
 
+# The rows of an answer in order, then one Summary; closing it ends the work.
+Portions = AsyncGenerator[Portion | Summary, None]
+Result = TypeVar("Result")
+
+
+class IncompleteAnswer(RuntimeError):
+    """The rows ended too early, or did not end: what was sent must not be taken for the whole."""
+
 
 async def answer_rows(request: Request, rows: Rows, fmt: Format, headers: Mapping[str, str]) -> Response:
-    """``rows`` in ``fmt``; the request's record learns what each stage took."""
-    service, record = service_of(request), record_of(request.scope)
-    started = perf_counter()
-    body = await asyncio.get_running_loop().run_in_executor(service.encoders, fmt.encode, rows)
-    encode = perf_counter() - started
-    service.engine.metrics.stage_seconds.labels("encode").observe(encode)
-    record.stages = {**rows.stages, "encode": encode}
-    told = {"Sample-Count": str(rows.n), "Sample-Model": rows.model, "Sample-Fingerprint": rows.fingerprint}
-    return Response(body, headers={**told, **headers}, media_type=fmt.media_type)
+    """``rows`` that lie ready, in ``fmt``; the request's record learns what each stage took."""
+    facts = facts_of(rows)
+    if fmt.encode is None:
+        return await answer_stream(request, facts, _in_portions(rows), fmt, headers)
+    pool = EncoderPool(service_of(request).encoders)
+    body = await pool.run(fmt.encode, rows)
+    _note_stages(request, pool, rows.stages)
+    return Response(body, headers={**_told(facts), **headers}, media_type=fmt.media_type)
+
+
+async def answer_stream(
+    request: Request, facts: Facts, portions: Portions, fmt: Format, headers: Mapping[str, str]
+) -> Response:
+    """``portions`` as they come, in a streaming ``fmt``; at most one portion is held, in rows and as bytes.
+
+    The first portion is awaited here: what fails before it is still a problem with a status of its own.
+    """
+    assert fmt.writer is not None
+    body = _encoded(request, fmt.writer(facts), facts.n, portions)
+    first = await unless_hangup(request.receive, anext(body))
+    if first is None:
+        record_of(request.scope).outcome = "cancelled"
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+    length = {} if fmt.length is None else {"Content-Length": str(fmt.length(facts))}
+    return StreamedAnswer(first, body, {**_told(facts), **headers, **length}, fmt.media_type)
+
+
+class StreamedAnswer(Response):
+    """``first``, then ``rest``. A client that hangs up ends both; so does a failure, and the connection breaks.
+
+    starlette's StreamingResponse does not say which of the two it was.
+    """
+
+    def __init__(
+        self, first: bytes, rest: AsyncGenerator[bytes, None], headers: Mapping[str, str], media_type: str
+    ) -> None:
+        self._first, self._rest = first, rest
+        self.status_code, self.media_type, self.background = 200, media_type, None
+        self.init_headers(headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if await unless_hangup(receive, self._send(send)) is None:
+            record_of(scope).outcome = "cancelled"
+
+    async def _send(self, send: Send) -> bool:
+        """True at the end. What is raised before leaves the body without its end, which no client takes for whole."""
+        async with aclosing(self._rest):
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": self._first, "more_body": True})
+            async for chunk in self._rest:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return True
+
+
+@dataclass
+class EncoderPool:
+    """The bounded pool as one answer uses it; ``seconds``: what its calls took there, waits not counted."""
+
+    threads: Executor
+    seconds: float = field(default=0.0, init=False)
+
+    async def run(self, encode: Callable[..., Result], *arguments: object) -> Result:
+        """``encode(*arguments)``, not on the event loop."""
+
+        def timed() -> tuple[Result, float]:
+            started = perf_counter()
+            return encode(*arguments), perf_counter() - started
+
+        result, seconds = await asyncio.get_running_loop().run_in_executor(self.threads, timed)
+        self.seconds += seconds
+        return result
+
+
+async def _encoded(request: Request, writer: Writer, n: int, portions: Portions) -> AsyncGenerator[bytes, None]:
+    """The body; raises IncompleteAnswer unless there were ``n`` rows and a summary."""
+    pool, done, summary = EncoderPool(service_of(request).encoders), 0, None
+    waiting = writer.start()
+    async with aclosing(portions):
+        async for item in portions:
+            if isinstance(item, Summary):
+                summary = item
+                break
+            done += item.n
+            yield waiting + await pool.run(writer.add, item)
+            waiting = b""
+    if summary is None or done != n:
+        raise IncompleteAnswer(f"the rows ended after {done} of {n}" + ("" if summary else ", without a summary"))
+    end = await pool.run(writer.finish, summary)
+    _note_stages(request, pool, summary.stages)
+    yield waiting + end
+
+
+async def _in_portions(rows: Rows) -> Portions:
+    for portion in cut(rows):
+        yield portion
+    yield summary_of(rows)
+
+
+def _note_stages(request: Request, pool: EncoderPool, stages: Mapping[str, float]) -> None:
+    service_of(request).engine.metrics.stage_seconds.labels("encode").observe(pool.seconds)
+    record_of(request.scope).stages = {**stages, "encode": pool.seconds}
+
+
+def _told(facts: Facts) -> dict[str, str]:
+    return {"Sample-Count": str(facts.n), "Sample-Model": facts.model, "Sample-Fingerprint": facts.fingerprint}

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from service.engine.catalog import Model
-from service.engine.encoders.formats import FORMATS, largest
+from service.engine.encoders.formats import largest, usable_formats
 from service.engine.errors import UnknownModel
 from service.engine.methods import available_methods, default_method, describe_methods
 from service.http.problems import PROBLEM_MEDIA_TYPE, Problem, ProblemError
@@ -72,7 +72,7 @@ def _summary(service: Service, model: Model) -> dict[str, Any]:
         "output": manifest.output.model_dump(mode="json"),
         "methods": available_methods(bundle),
         "default_method": default_method(bundle),
-        "max_n": {name: min(most, largest(name, bundle, service.limits, False)) for name in FORMATS},
+        "max_n": {name: min(most, largest(name, bundle, service.limits, False)) for name in usable_formats(bundle)},
         "digest": bundle.digest,
         "fingerprint": service.engine.fingerprints[bundle.name],
     }

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-import numpy as np
-import PIL
-
+from service.engine.encoders.versions import encoder_facts
 from service.engine.rows import SampleRequest
 
 
@@ -16,8 +14,9 @@ def entity_tag(request: SampleRequest, format_name: str, fingerprint: str) -> st
 
     ``request`` has all parameters of its method, defaults included, as JSON could hold them.
     """
-    facts = [request.model, request.method, request.n, request.seed, request.decode, format_name, fingerprint]
-    text = json.dumps([*facts, sorted(request.parameters.items()), PIL.__version__, np.__version__])
+    facts: list[object] = [request.model, request.method, request.n, request.seed, request.offset, request.decode]
+    facts += [format_name, fingerprint]
+    text = json.dumps([*facts, sorted(request.parameters.items()), sorted(encoder_facts().items())])
     return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
 

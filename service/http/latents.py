@@ -31,15 +31,15 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 404, 406, 413, 
 
 
 async def decode(request: Request) -> Response:
-    """The images or points of given latents, in any format of /sample; json has them always."""
+    """The images or points of given latents, in any format of /sample; json and ndjson have them always."""
     service, record = service_of(request), record_of(request.scope)
     query, _ = read_query(request, DecodeQuery)
     bundle = service.engine.model(query.model)
-    fmt = choose_format(query.format, request.headers.get("accept"))
+    fmt = choose_format(query.format, request.headers.get("accept"), bundle, images=True)
     latents = await read_latents(request, service, bundle.prior.dim, service.settings.limits.max_n)
     record.model, record.n = bundle.name, len(latents)
     check_size(service, bundle, len(latents), fmt, images=True, parameter="latents")
-    rows = await result_or_hangup(request, service.engine.evaluate(DECODE, latents, bundle.name))
+    rows = await result_or_hangup(request, service.engine.evaluate(DECODE, latents, bundle.name, query.timeout))
     if rows is None:
         record.outcome = "cancelled"
         return Response(status_code=CLIENT_CLOSED_REQUEST)
@@ -56,11 +56,11 @@ async def score(request: Request) -> Response:
     cap = bundle.importance.cap
     latents = await read_latents(request, service, bundle.prior.dim, service.settings.limits.max_n)
     record.model, record.n = bundle.name, len(latents)
-    rows = await result_or_hangup(request, service.engine.evaluate(SCORE, latents, bundle.name))
+    rows = await result_or_hangup(request, service.engine.evaluate(SCORE, latents, bundle.name, query.timeout))
     if rows is None:
         record.outcome = "cancelled"
         return Response(status_code=CLIENT_CLOSED_REQUEST)
-    document = Format("json", "application/json", lambda rows: encode_scores(rows, cap))
+    document = Format("json", "application/json", encode=lambda rows: encode_scores(rows, cap))
     return await answer_rows(request, rows, document, NO_STORE)
 
 
@@ -78,11 +78,11 @@ async def refine(request: Request) -> Response:
     most = most_trajectories(parameters.steps, bundle.prior.dim, service.limits.json_bytes)
     latents = await read_latents(request, service, bundle.prior.dim, min(most, service.settings.limits.max_n))
     record.model, record.n = bundle.name, len(latents)
-    rows = await result_or_hangup(request, service.engine.evaluate(work, latents, bundle.name))
+    rows = await result_or_hangup(request, service.engine.evaluate(work, latents, bundle.name, query.timeout))
     if rows is None:
         record.outcome = "cancelled"
         return Response(status_code=CLIENT_CLOSED_REQUEST)
-    return await answer_rows(request, rows, Format("json", "application/json", encode_trajectories), NO_STORE)
+    return await answer_rows(request, rows, Format("json", "application/json", encode=encode_trajectories), NO_STORE)
 
 
 for _path, _handler, _kind, _types in (

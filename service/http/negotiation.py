@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from service.engine.encoders.formats import FORMATS, MEDIA_TYPES, Format
+from collections.abc import Mapping
+
+from models.bundle import Bundle
+from service.engine.encoders.formats import FORMATS, Format, usable_formats
 from service.http.problems import ProblemError
 
-DEFAULT_FORMAT = "png"
+
+def choose_format(name: str | None, accept: str | None, bundle: Bundle, images: bool) -> Format:
+    """One that can hold what ``bundle`` makes; ``images``: the decoded rows are asked for.
+
+    Raises ProblemError (406) that lists those that would do.
+    """
+    usable = usable_formats(bundle, images)
+    if name is None:
+        best = best_format(accept or "*/*", usable)
+        if best is None:
+            types = ", ".join(fmt.media_type for fmt in usable.values())
+            raise ProblemError("not_acceptable", f"None of {accept!r} would do for {bundle.name}; {types} would.")
+        return best
+    if name in usable:
+        return usable[name]
+    refusal = FORMATS[name].refusal(bundle, images) if name in FORMATS else f"there is no format {name!r}"
+    assert refusal is not None
+    raise ProblemError("not_acceptable", f"{refusal[0].upper()}{refusal[1:]}; {', '.join(usable)} would do.")
 
 
-def choose_format(name: str | None, accept: str | None) -> Format:
-    """Raises ProblemError (406) that lists the formats."""
-    if name is not None:
-        if name not in FORMATS:
-            raise ProblemError("not_acceptable", f"There is no format {name!r}; the formats are {', '.join(FORMATS)}.")
-        return FORMATS[name]
-    best = best_format(accept) if accept else DEFAULT_FORMAT
-    if best is None:
-        raise ProblemError("not_acceptable", f"None of {accept!r} is one of ours: {', '.join(MEDIA_TYPES)}.")
-    return FORMATS[best]
-
-
-def best_format(accept: str) -> str | None:
-    """The format with the highest quality; among equals the default, then the order of FORMATS (RFC 9110)."""
+def best_format(accept: str, formats: Mapping[str, Format]) -> Format | None:
+    """The format with the highest quality; among equals the first of ``formats`` (RFC 9110, section 12.5.1)."""
     ranges = [_parse_range(part) for part in accept.split(",") if part.strip()]
-    ranked = {name: _quality(media_type, ranges) for media_type, name in MEDIA_TYPES.items()}
-    best = max(ranked, key=lambda name: ranked[name])
-    return best if ranked[best] > 0 else None
+    ranked = [(_quality(fmt.media_type, ranges), fmt) for fmt in formats.values()]
+    quality, best = max(ranked, key=lambda pair: pair[0])
+    return best if quality > 0 else None
 
 
 def _parse_range(part: str) -> tuple[str, float]:

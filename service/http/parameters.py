@@ -14,7 +14,12 @@ from sampling.streams import MAX_SEED
 from service.engine.encoders.formats import FORMATS
 from service.http.problems import FieldError, ProblemError, field_errors, invalid_all
 
+MAX_OFFSET = 2**62  # no offset + n reaches MAX_SEED
 MODEL = Field(description="A name from /models; the default model otherwise.")
+TIMEOUT = Field(
+    gt=0, le=3_600,
+    description="Seconds after which nobody wants the answer: refused at once where that is foreseen, else given up.",
+)  # fmt: skip
 FORMAT = Field(description="Beats the Accept header.", json_schema_extra={"enum": list(FORMATS)})
 
 
@@ -34,14 +39,19 @@ class SampleQuery(_Query):
         int | None,
         Field(ge=0, le=MAX_SEED, description="The same seed gives the same bytes, and n = 10 begins n = 64."),
     ] = None
+    offset: Annotated[
+        int, Field(ge=0, le=MAX_OFFSET, description="Needs a seed: index of the first sample of its stream.")
+    ] = 0
+    timeout: Annotated[float | None, TIMEOUT] = None
     format: Annotated[str | None, FORMAT] = None
-    images: Annotated[bool, Field(description="json only: decode, and add the images or points.")] = False
+    images: Annotated[bool, Field(description="json and ndjson: decode, and add the images or points.")] = False
 
 
 class DecodeQuery(_Query):
     """Of POST /decode."""
 
     model: Annotated[str | None, MODEL] = None
+    timeout: Annotated[float | None, TIMEOUT] = None
     format: Annotated[str | None, FORMAT] = None
 
 
@@ -49,6 +59,7 @@ class ScoreQuery(_Query):
     """Of POST /score."""
 
     model: Annotated[str | None, MODEL] = None
+    timeout: Annotated[float | None, TIMEOUT] = None
 
 
 Query = TypeVar("Query", bound=_Query)

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.engine.errors import EngineError, InvalidParameters, Overloaded
+from service.engine.errors import EngineError, InvalidParameters, OutOfMemory, Overloaded
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 DRAINING_RETRY_SECONDS = 5
@@ -40,6 +40,8 @@ CODES: dict[str, tuple[int, str]] = {
     "model_broken": (503, "The model could not be loaded"),
     "overloaded": (503, "The server is full"),
     "draining": (503, "The server is shutting down"),
+    "out_of_memory": (503, "The device has no memory for it"),
+    "deadline_exceeded": (504, "The time that the request allowed is over"),
 }
 STATUS_CODES = {404: "not_found", 405: "method_not_allowed", 406: "not_acceptable", 415: "body_not_supported"}
 # Which parameter an engine's refusal is about.
@@ -106,7 +108,7 @@ def problem_response(error: ProblemError, path: str, request_id: str | None = No
 def from_engine(error: EngineError) -> ProblemError:
     """The engine's codes are ours."""
     headers: dict[str, str] = {}
-    if isinstance(error, Overloaded):
+    if isinstance(error, Overloaded | OutOfMemory):
         headers["Retry-After"] = str(error.retry_after)
     elif error.code == "draining":
         headers |= {"Retry-After": str(DRAINING_RETRY_SECONDS), "Connection": "close"}

@@ -11,9 +11,10 @@ from starlette.responses import Response
 from models.bundle import Bundle
 from sampling.method import Method
 from sampling.methods import METHODS
-from service.engine.encoders.formats import FORMATS, Format, largest
+from service.engine.encoders.formats import FORMATS, Format, largest, usable_formats
+from service.engine.methods import Choice
 from service.engine.rows import SampleRequest, Samples
-from service.http.answers import answer_rows
+from service.http.answers import answer_rows, answer_stream
 from service.http.conditional import entity_tag, matches
 from service.http.hangup import CLIENT_CLOSED_REQUEST, result_or_hangup
 from service.http.negotiation import choose_format
@@ -21,6 +22,7 @@ from service.http.parameters import SampleQuery, method_parameters, read_query, 
 from service.http.problems import PROBLEM_MEDIA_TYPE, Problem, invalid
 from service.http.records import record_of
 from service.http.state import Service, service_of
+from service.http.streams import portions_of
 
 _PROBLEM: dict[str, Any] = {"model": Problem, "content": {PROBLEM_MEDIA_TYPE: {}}}
 RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -55,19 +57,26 @@ async def sample(request: Request) -> Response:
     choice = service.engine.resolve(query.model, query.method, given)
     bundle = choice.bundle
     record.model, record.method, record.n = bundle.name, choice.method, query.n
-    fmt = choose_format(query.format, request.headers.get("accept"))
+    if query.offset and query.seed is None:
+        raise invalid("offset", "an offset needs a seed: without one no sample has an index.")
+    fmt = choose_format(query.format, request.headers.get("accept"), bundle, query.images)
     check_size(service, bundle, query.n, fmt, query.images)
-    decode = fmt.name != "json" or query.images
-    parameters = choice.parameters.model_dump()
-    wanted = SampleRequest(query.n, bundle.name, choice.method, query.seed, decode, parameters)
-    headers = _cache_headers(request, service, wanted, fmt)
+    decode = fmt.decodes or query.images
+    wanted = SampleRequest(
+        query.n, bundle.name, choice.method, query.seed, decode, choice.parameters.model_dump(), query.offset,
+        query.timeout,
+    )  # fmt: skip
+    headers = {**_cache_headers(request, choice, wanted, fmt), **_sample_headers(choice, wanted)}
     if "ETag" in headers and matches(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)
+    if fmt.writer is not None:
+        stream = service.engine.stream(wanted)
+        return await answer_stream(request, stream.facts, portions_of(stream), fmt, headers)
     samples = await result_or_hangup(request, service.engine.submit(wanted))
     if samples is None:
         record.outcome = "cancelled"
         return Response(status_code=CLIENT_CLOSED_REQUEST)
-    return await answer_rows(request, samples, fmt, {**headers, **_sample_headers(samples)})
+    return await answer_rows(request, samples, fmt, {**headers, **_cost_headers(samples)})
 
 
 def check_size(service: Service, bundle: Bundle, n: int, fmt: Format, images: bool, parameter: str = "n") -> None:
@@ -75,32 +84,37 @@ def check_size(service: Service, bundle: Bundle, n: int, fmt: Format, images: bo
     most = service.settings.limits.max_n
     if n > most:
         raise invalid(parameter, f"at most {most} samples a request, not {n}.", "too_many_samples")
-    caps = {name: largest(name, bundle, service.limits, images) for name in FORMATS}
+    caps = {name: largest(name, bundle, service.limits, images) for name in usable_formats(bundle, images)}
     if n <= caps[fmt.name]:
         return
     others = [f"{name} up to {min(cap, most)}" for name, cap in caps.items() if cap >= n]
-    hint = f"; {' and '.join(others)} would do." if others else "; ask several times."
+    hint = f"; {', '.join(others)} would do."
     raise invalid(
         parameter, f"{fmt.name} holds at most {caps[fmt.name]} samples of {bundle.name}{hint}", "too_many_samples"
     )
 
 
-def _cache_headers(request: Request, service: Service, wanted: SampleRequest, fmt: Format) -> dict[str, str]:
+def _cache_headers(request: Request, choice: Choice, wanted: SampleRequest, fmt: Format) -> dict[str, str]:
     if wanted.seed is None or request.method != "GET":
         return {"Cache-Control": "no-store"}
-    assert wanted.model is not None
-    tag = entity_tag(wanted, fmt.name, service.engine.fingerprints[wanted.model])
+    tag = entity_tag(wanted, fmt.name, choice.served.fingerprint)
     # A cache may keep it but must ask: a new bundle or library changes the bytes, and asking costs no work.
     return {"Cache-Control": "no-cache", "ETag": tag, "Vary": "Accept"}
 
 
-def _sample_headers(samples: Samples) -> dict[str, str]:
+def _sample_headers(choice: Choice, wanted: SampleRequest) -> dict[str, str]:
     """An unseeded request has no Sample-Seed: it took from shared blocks, no seed would bring it back."""
-    headers = {
-        "Sample-Method": samples.method,
+    headers = {"Sample-Method": choice.method}
+    if choice.sampler.expected_acceptance is not None:
+        headers["Sample-Expected-Acceptance-Rate"] = f"{choice.sampler.expected_acceptance:.6g}"
+    if wanted.seed is not None:
+        headers |= {"Sample-Seed": str(wanted.seed), "Sample-Offset": str(wanted.offset)}
+    return headers
+
+
+def _cost_headers(samples: Samples) -> dict[str, str]:
+    """A stream's headers leave before its cost is known: zip and ndjson tell it at their end."""
+    return {
         "Sample-Proposals": str(samples.proposals),
         "Sample-Acceptance-Rate": f"{samples.acceptance_rate:.6g}",
     }
-    if samples.expected_acceptance is not None:
-        headers["Sample-Expected-Acceptance-Rate"] = f"{samples.expected_acceptance:.6g}"
-    return headers if samples.seed is None else {**headers, "Sample-Seed": str(samples.seed)}

@@ -59,11 +59,8 @@ def _exit_now() -> NoReturn:
 
 def build_engine(settings: Settings, metrics: Metrics) -> Engine:
     """An engine, not started, as the settings want it."""
-    dials = settings.engine
-    options = EngineOptions(
-        dials.batch_rows, dials.proposal_block, dials.queue_rows, dials.queue_requests, dials.threads,
-        settings.limits.max_proposals_per_sample,
-    )  # fmt: skip
+    most = settings.limits.max_proposals_per_sample
+    options = EngineOptions(**settings.engine.model_dump(), max_proposals_per_sample=most)
     return Engine(settings.bundles, settings.default_model, options, metrics)
 
 

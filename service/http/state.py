@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from fastapi import Request
 
-from service.engine.encoders.formats import Limits
+from service.engine.encoders.limits import Limits
 from service.engine.engine import Engine
 from service.http.access import InFlight
 from service.settings import Settings
@@ -25,7 +25,7 @@ class Service:
     @property
     def limits(self) -> Limits:
         given = self.settings.limits
-        return Limits(given.sheet_rows, given.npz_bytes, given.json_bytes)
+        return Limits(given.sheet_rows, given.sheet_bytes, given.npz_bytes, given.json_bytes)
 
 
 def service_of(request: Request) -> Service:

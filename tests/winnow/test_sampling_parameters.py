@@ -112,11 +112,11 @@ def test_set_wants_a_name_and_a_value(workplace: Path, capsys: pytest.CaptureFix
 def test_set_is_sent_to_a_server(monkeypatch: pytest.MonkeyPatch, workplace: Path) -> None:
     sent: list[dict[str, Any]] = []
 
-    def fetch(_: Client, **parameters: Any) -> bytes:
+    def stream(_: Client, **parameters: Any) -> Iterator[bytes]:
         sent.append(parameters)
-        return b"npz"
+        return iter([b"n", b"pz"])
 
-    monkeypatch.setattr(Client, "fetch", fetch)
+    monkeypatch.setattr(Client, "stream", stream)
     assert main([*SHIFTING, "--set", "shift=2", "--set", "other=x", "--server", "http://h", "-o", "a.npz"]) == 0
     assert (sent[0]["shift"], sent[0]["other"], sent[0]["n"], sent[0]["method"]) == ("2", "x", 4, "shifting")
 

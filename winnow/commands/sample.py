@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from winnow.commands.arguments import assignment
 from winnow.failure import CommandFailed
 
-FORMATS = ("png", "npz", "json")
+# In the order of the engine's registry (a test compares): the parser must not wait for the engine's imports.
+FORMATS = ("png", "jpeg", "webp", "zip", "npy", "npz", "safetensors", "json", "ndjson")
+ENDINGS = {"jpg": "jpeg", "jsonl": "ndjson", **{name: name for name in FORMATS}}
 # What every request may say; no method calls a parameter of its own so.
 OPTIONS = ("method", "n", "seed", "format", "images", "model")
 
@@ -29,7 +32,7 @@ def register(commands: Any) -> None:
     parser.add_argument("-n", "--n", type=int, default=1, help="how many (default: 1)")
     parser.add_argument("--seed", type=int, help="the same seed gives the same samples")
     parser.add_argument("--format", choices=FORMATS, help="default: by the ending of --out, else png")
-    parser.add_argument("--images", action="store_true", help="json: with the images or points")
+    parser.add_argument("--images", action="store_true", help="json, ndjson: with the images or points")
     parser.add_argument("-o", "--out", help="file, - for standard output (default: samples.<format>)")
     parser.add_argument("--server", metavar="URL", help="ask this server in place of loading a bundle")
     parser.set_defaults(run=run)
@@ -38,17 +41,33 @@ def register(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     args.set = _parameters(args.set)
     fmt = args.format or _format_of(args.out)
-    body = _remote(args, fmt) if args.server else _local(args, fmt)
+    pieces = _remote(args, fmt) if args.server else _local(args, fmt)
     out = args.out or f"samples.{fmt}"
     if out == "-":
-        sys.stdout.buffer.write(body)
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
         return 0
     try:
-        Path(out).write_bytes(body)
+        _write(Path(out), pieces)
     except OSError as error:
         raise CommandFailed(f"cannot write {out}: {error.strerror}") from error
     print(out)
     return 0
+
+
+def _write(path: Path, pieces: Iterator[bytes]) -> None:
+    """All of them or nothing: what is cut off leaves no file that looks whole. Raises OSError."""
+    if path.exists() and not path.is_file():  # a pipe, a device
+        with path.open("wb") as file:
+            file.writelines(pieces)
+        return
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            file.writelines(pieces)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _parameters(given: list[tuple[str, str]]) -> dict[str, str]:
@@ -65,16 +84,16 @@ def _parameters(given: list[tuple[str, str]]) -> dict[str, str]:
 
 def _format_of(out: str | None) -> str:
     suffix = Path(out).suffix.removeprefix(".") if out and out != "-" else ""
-    if suffix and suffix not in FORMATS:
+    if suffix and suffix not in ENDINGS:
         raise CommandFailed(f"no format is called {suffix!r}; give --format, one of {', '.join(FORMATS)}")
-    return suffix or "png"
+    return ENDINGS[suffix or "png"]
 
 
-def _remote(args: argparse.Namespace, fmt: str) -> bytes:
+def _remote(args: argparse.Namespace, fmt: str) -> Iterator[bytes]:
     from winnow.client import Client
 
     with Client(args.server) as client:
-        return client.fetch(
+        yield from client.stream(
             n=args.n, method=args.method, model=args.bundle, seed=args.seed, format=fmt, images=args.images or None,
             **args.set,
         )  # fmt: skip
@@ -94,10 +113,10 @@ def _folder(args: argparse.Namespace) -> Path:
     raise CommandFailed(f"{args.bundle} is neither a bundle folder nor a name under {root}/ ({names})")
 
 
-def _local(args: argparse.Namespace, fmt: str) -> bytes:
+def _local(args: argparse.Namespace, fmt: str) -> Iterator[bytes]:
     """The same engine and encoders as the server's: with its default settings a seed gives its bytes."""
-    from service.engine.encoders.formats import FORMATS as ENCODERS
-    from service.engine.encoders.formats import Limits, largest
+    from service.engine.encoders.formats import largest, pieces, usable_formats
+    from service.engine.encoders.limits import Limits
     from service.engine.engine import Engine
     from service.engine.rows import SampleRequest
     from service.engine.options import EngineOptions
@@ -107,13 +126,17 @@ def _local(args: argparse.Namespace, fmt: str) -> bytes:
     engine.start()
     try:
         bundle = engine.resolve(None, args.method, args.set).bundle
-        if args.n > (most := largest(fmt, bundle, Limits(), args.images)):
-            raise CommandFailed(f"{fmt} holds at most {most} samples of {bundle.name}; ask several times")
-        decode = fmt != "json" or args.images
-        request = SampleRequest(args.n, None, args.method, args.seed, decode, args.set)
+        usable = usable_formats(bundle, args.images)
+        most = {name: largest(name, bundle, Limits(), args.images) for name in usable}
+        others = ", ".join(name for name in usable if most[name] >= args.n)
+        if fmt not in usable:
+            raise CommandFailed(f"{fmt} cannot hold samples of {bundle.name}; {others} would do")
+        if args.n > most[fmt]:
+            raise CommandFailed(f"{fmt} holds at most {most[fmt]} samples of {bundle.name}; {others} would do")
+        request = SampleRequest(args.n, None, args.method, args.seed, usable[fmt].decodes or args.images, args.set)
         future = engine.submit(request)
         try:
-            return ENCODERS[fmt].encode(future.result())
+            yield from pieces(usable[fmt], future.result())
         finally:
             future.cancel()  # Ctrl-C need not wait for the rest
     except ValueError as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -18,8 +16,8 @@ DOT = (37, 99, 235)
 PAPER = (255, 255, 255)
 
 
-def encode_scatter(points: NDArray[np.float32]) -> bytes:
-    """Points float32 [n, D] -> PNG of SIDE x SIDE pixels, both axes to the same scale, extent in numbers.
+def draw_scatter(points: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Points float32 [n, D] -> picture uint8 [SIDE, SIDE, 3], both axes to the same scale, extent in numbers.
 
     D = 1 is drawn on a line, of D > 2 the first two coordinates. Not finite values are left out.
     """
@@ -38,9 +36,7 @@ def encode_scatter(points: NDArray[np.float32]) -> bytes:
     else:
         for x, y in pixels.tolist():
             draw.ellipse((x - DOT_RADIUS, y - DOT_RADIUS, x + DOT_RADIUS, y + DOT_RADIUS), fill=DOT)
-    buffer = BytesIO()
-    picture.save(buffer, "png")
-    return buffer.getvalue()
+    return np.asarray(picture)
 
 
 def window(plane: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import numpy as np
 
-from service.engine.encoders.document import matrix, vector
-from service.engine.encoders.formats import JSON_NUMBER_BYTES
+from service.engine.encoders.numbers import NUMBER_BYTES, dump
 from service.engine.evaluations import acceptance
+from service.engine.portions import facts_of, summary_of, told
 from service.engine.rows import Rows
 
 
 def encode_scores(rows: Rows, cap: float) -> bytes:
     """One object: ``weights`` and ``acceptance`` [n], the ``cap`` and its ``acceptance_rule``."""
     assert rows.weights is not None
-    head = {**rows.facts(), "cap": cap, "acceptance_rule": "min(weight / cap, 1)"}
-    weights, accepted = vector(rows.weights), vector(acceptance(rows.weights, cap))
-    return f'{json.dumps(head)[:-1]}, "weights": {weights}, "acceptance": {accepted}}}\n'.encode()
+    document = told(facts_of(rows), summary_of(rows)) | {"cap": cap, "acceptance_rule": "min(weight / cap, 1)"}
+    return dump({**document, "weights": rows.weights, "acceptance": acceptance(rows.weights, cap)}) + b"\n"
 
 
 def encode_trajectories(rows: Rows) -> bytes:
     """One object: ``latents`` [n, steps + 1, d] and ``weights`` [n, steps + 1], the start first."""
     assert rows.weights is not None
-    paths = ", ".join(map(matrix, rows.latents))
-    head = json.dumps(rows.facts())[:-1]
-    return f'{head}, "latents": [{paths}], "weights": {matrix(rows.weights)}}}\n'.encode()
+    paths, weights = np.ascontiguousarray(rows.latents), np.ascontiguousarray(rows.weights)
+    return dump({**told(facts_of(rows), summary_of(rows)), "latents": paths, "weights": weights}) + b"\n"
 
 
 def most_trajectories(steps: int, dim: int, json_bytes: int) -> int:
     """How many paths a document of ``json_bytes`` holds, at least 1."""
-    return max(1, json_bytes // (JSON_NUMBER_BYTES * (steps + 1) * (dim + 1)))
+    return max(1, json_bytes // (NUMBER_BYTES * (steps + 1) * (dim + 1)))
