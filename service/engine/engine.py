@@ -86,8 +86,11 @@ class Engine:
     @property
     def fingerprints(self) -> dict[str, str]:
         """By model."""
-        served = [model.served for model in self.catalog.models.values()]
-        return {each.bundle.name: each.fingerprint for each in served if each is not None}
+        return {served.bundle.name: served.fingerprint for served in self.all_served()}
+
+    def all_served(self) -> list[Served]:
+        """Every model that is not broken."""
+        return [model.served for model in self.catalog.models.values() if model.served is not None]
 
     def served(self, name: str | None) -> Served:
         """The model that a request means. Raises UnknownModel, BrokenModel."""

@@ -13,7 +13,7 @@ class EngineOptions:
     the generator's arithmetic says (sizing.py).
     ``proposal_block``: rows of one call of w; 512 keep the accepted surplus of a small seeded request small.
     ``queue_requests`` bounds how many requests may wait. ``queue_seconds``: device time that others may take before
-    a request is done, under fair sharing; longer, and it is refused. Parked bulk hardly counts for a small one.
+    a request is done, under fair sharing; longer, and it is refused. One batch or less is never refused for that.
     ``result_bytes``: what answers that are held whole may come to together; one batch's worth is always taken.
     ``outbox_bytes``: of an answer that streams, what may lie ready for its reader; four batches at least.
     ``pool_rows``: latents that are chosen ahead for each model, method and parameters in use.

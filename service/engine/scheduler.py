@@ -15,9 +15,12 @@ from math import ceil
 
 from service.engine.shares import fair_shares
 
-# One batch on a CPU (sizing.CPU_BATCH_FLOPS): with less a ticket would pass before its batch is paid, with more
-# a large request of another lane would keep the device for several.
-QUANTUM_SECONDS = 0.02
+# A ticket of another lane waits for whoever leads until a quantum is spent: less than any batch worth the name takes.
+# A batch that costs ten of them is paid off by nine turns foregone, so the share of the device is the same.
+QUANTUM_SECONDS = 0.002
+# Who owes more than a batch on a CPU (sizing.CPU_BATCH_FLOPS) does not fill up other leaders' batches: its rows may be
+# as expensive as that again (a method that decodes forty rows for one), and everybody would wait for them.
+FILLING_DEBT_SECONDS = 0.03
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,10 @@ class Scheduler:
         mates = [
             ticket
             for ticket in self._ring
-            if ticket.lane == leader.lane and ticket is not leader and ticket.wanted and ticket.deficit > -self._quantum
+            if ticket.lane == leader.lane
+            and ticket is not leader
+            and ticket.wanted
+            and ticket.deficit > -FILLING_DEBT_SECONDS
         ]
         # Whoever had least is first, so that the odd rows go round when there are more tickets than rows.
         mates.sort(key=lambda ticket: -ticket.deficit)

@@ -35,3 +35,9 @@ class Served:
         """Of work that any request of this model may share."""
         kind = SAMPLED if decode else LATENTS
         return Lane((self.bundle.digest, kind), self.batch_rows if decode else self.proposal_block)
+
+    @property
+    def reproducibility(self) -> dict[str, object]:
+        """What is published of how seeded bytes come about."""
+        mode = "rows mix" if self.mixes else "own slots"
+        return {"mode": mode, "batch_rows": self.batch_rows, "proposal_block": self.proposal_block}

@@ -40,7 +40,7 @@ class Supplies:
     def hungry(self) -> Supply | None:
         """The most recently used supply that should be filled while the device is idle, or None."""
         for supply in reversed(self._supplies.values()):
-            enough = supply.sampler.block if supply.decodes else self._rows
+            enough = min(supply.sampler.block, self._rows) if supply.decodes else self._rows
             if supply.ready < enough and 0 < supply.block_seconds <= LONGEST_FILLING_SECONDS and not supply.broken:
                 return supply
         return None

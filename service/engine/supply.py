@@ -102,22 +102,27 @@ class Supply(ABC):
         """One rule for every request: too few accepted over a full window raises SupplyStalled."""
 
     @abstractmethod
-    def _advance(self) -> tuple[Block, int]:
-        """Evaluate the next block: it, and how many of its rows are now here."""
+    def _evaluate(self) -> tuple[Block, int]:
+        """Evaluate the next block: it, and how many of its rows are of use."""
+
+    @abstractmethod
+    def _keep(self, block: Block, useful: int) -> None:
+        """The block is sound: its useful rows wait here from now on."""
 
     def propose(self) -> Evaluated:
         """Evaluate the next block; what passes is ready to be taken. Raises SupplyFailed."""
         started, self.broken = perf_counter(), True
         try:
-            block, kept = self._advance()
+            block, useful = self._evaluate()
             _check(block)
         except RejectionStalled as error:
             raise SupplyStalled(str(error), self.key) from error
         except Exception as error:  # whatever a network raises concerns those who take from here, nobody else
             raise SupplyFailed((str(error).splitlines() or [type(error).__name__])[0], self.key) from error
         self.broken, self.decodes = False, block.samples is not None
+        self._keep(block, useful)
         self.block_seconds = perf_counter() - started
-        return _statistics(self.bundle, block, kept)
+        return _statistics(self.bundle, block, useful)
 
 
 class SharedSupply(Supply):
@@ -145,14 +150,16 @@ class SharedSupply(Supply):
     def cost(self) -> Cost:
         return self._cost
 
-    def _advance(self) -> tuple[Block, int]:
+    def _evaluate(self) -> tuple[Block, int]:
         block = self.sampler.propose(self._stream)
-        if block.cost.accepted:
+        return block, block.cost.accepted
+
+    def _keep(self, block: Block, useful: int) -> None:
+        if useful:
             self._waiting.append(Take(block.latents, block.weights, float(block.cost.proposals), block.samples))
-        self._ready += block.cost.accepted
+        self._ready += useful
         self._cost += block.cost
         self._watch.add(block.cost)
-        return block, block.cost.accepted
 
     def check_stalled(self) -> None:
         sentence = self._watch.verdict(self.sampler.method, self.bundle.name)
@@ -200,11 +207,13 @@ class SeededSupply(Supply):
     def cost(self) -> Cost:
         return self._stream.cost
 
-    def _advance(self) -> tuple[Block, int]:
+    def _evaluate(self) -> tuple[Block, int]:
         step = self._stream.step()
-        if step.block.samples is not None:
-            self._held += step.settled
         return step.block, step.settled
+
+    def _keep(self, block: Block, useful: int) -> None:
+        if block.samples is not None:
+            self._held += useful
 
     def check_stalled(self) -> None:
         """The stream itself refuses to go on, before the next block."""
@@ -217,8 +226,8 @@ class SeededSupply(Supply):
         return Take(drawn.latents, drawn.weights, 0.0, drawn.samples)
 
 
-def _statistics(bundle: Bundle, block: Block, kept: int) -> Evaluated:
-    decoded = 0 if block.samples is None else kept
+def _statistics(bundle: Bundle, block: Block, useful: int) -> Evaluated:
+    decoded = 0 if block.samples is None else useful
     weights, importance = block.proposed_weights, bundle.importance
     if weights is None or importance is None:
         return Evaluated(block.cost, decoded)

@@ -80,8 +80,11 @@ def _slotted_turn(turn: Turn, job: SampleJob, outcome: Outcome) -> None:
     the supply starts at the batch that holds ``offset``, and what is decoded beside the request is padding.
     """
     supply, batch = _own_supply(turn, job), job.served.batch_rows
-    if supply.ready < batch:
+    until = perf_counter() + PROPOSE_SECONDS
+    while supply.ready < batch and job not in outcome.failed:
         _propose(turn, supply, [(job, batch)], outcome)
+        if supply.decodes or perf_counter() > until:
+            break
     if job in outcome.failed:
         return
     if supply.decodes:
@@ -124,8 +127,9 @@ def _shared_turn(turn: Turn, shares: Sequence[tuple[SampleJob, int]], outcome: O
         groups.setdefault(id(supply), (supply, []))[1].append((job, rows))
     undecoded: list[Portioned] = []
     for number, (supply, ours) in enumerate(groups.values()):
-        may_propose = number == 0 or perf_counter() - started < PROPOSE_SECONDS
-        for job, take in _hand_out(turn, supply, ours, may_propose, outcome):
+        # The leader's supply evaluates one block at least, the others as far as the time reaches.
+        blocks_until = started + PROPOSE_SECONDS
+        for job, take in _hand_out(turn, supply, ours, number == 0, blocks_until, outcome):
             # At once: what is decoded must be in somebody's books before anything else can fail.
             if take.samples is not None or not job.decode:
                 _deliver(turn, job, take)
@@ -136,14 +140,14 @@ def _shared_turn(turn: Turn, shares: Sequence[tuple[SampleJob, int]], outcome: O
 
 
 def _hand_out(
-    turn: Turn, supply: Supply, wanted: list[tuple[SampleJob, int]], may_propose: bool, outcome: Outcome
+    turn: Turn, supply: Supply, wanted: list[tuple[SampleJob, int]], leads: bool, until: float, outcome: Outcome
 ) -> list[tuple[SampleJob, Take]]:
-    """Chosen latents for jobs of one supply, as far as one more block of proposals reaches."""
+    """Chosen latents for jobs of one supply, from stock and from as many blocks as can start before ``until``."""
     total = sum(rows for _, rows in wanted)
-    short = supply.ready < total
     if wanted[0][0].seed is None:
-        turn.accounts.asked(short, len(wanted))
-    if short and may_propose:
+        turn.accounts.asked(supply.ready < total, len(wanted))
+    while supply.ready < total and (leads or perf_counter() < until) and wanted[0][0] not in outcome.failed:
+        leads = False
         _propose(turn, supply, wanted, outcome)
     wanted = [(job, rows) for job, rows in wanted if job not in outcome.failed]
     given = fair_shares([rows for _, rows in wanted], min(total, supply.ready))

@@ -27,7 +27,7 @@ from service.http.state import service_of
 router = APIRouter()
 NO_STORE = {"Cache-Control": "no-store"}
 _PROBLEM: dict[str, Any] = {"model": Problem, "content": {PROBLEM_MEDIA_TYPE: {}}}
-_PROBLEMS: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 404, 406, 413, 415, 422, 500, 503), _PROBLEM)
+_PROBLEMS: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 404, 406, 413, 415, 422, 500, 503, 504), _PROBLEM)
 
 
 async def decode(request: Request) -> Response:

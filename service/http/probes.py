@@ -58,6 +58,7 @@ async def info(request: Request) -> dict[str, Any]:
         "methods": list(METHODS),
         "environment": engine.environment,
         "fingerprints": engine.fingerprints,
+        "reproducibility": {served.bundle.name: served.reproducibility for served in engine.all_served()},
         "limits": service.settings.limits.model_dump(),
     }
 

@@ -30,7 +30,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         "description": "The samples.",
         "content": {fmt.media_type: {} for fmt in FORMATS.values()},
     },
-    **dict.fromkeys((404, 406, 415, 422, 500, 503), _PROBLEM),
+    **dict.fromkeys((404, 406, 415, 422, 500, 503, 504), _PROBLEM),
 }
 
 

@@ -44,7 +44,7 @@ def start(bundles: Path) -> Iterator[Callable[..., Engine]]:
     engines: list[Engine] = []
 
     def start_engine(root: Path = bundles, default: str | None = "images", **options: Any) -> Engine:
-        dials = {"batch_rows": BATCH, "proposal_block": BLOCK, "threads": 1, **options}
+        dials = {"batch_rows": BATCH, "proposal_block": BLOCK, "threads": 1, "pool_rows": 0, **options}
         engines.append(Engine(root, default, EngineOptions(**dials), Metrics()))
         engines[-1].start()
         return engines[-1]

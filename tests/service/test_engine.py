@@ -14,9 +14,9 @@ from books import books_balance
 from tiny_bundles import BATCH, BLOCK
 
 from models.bundle import load_bundle
-from sampling.latentrs import sample_latentrs
-from sampling.prior import sample_prior
-from sampling.streams import BlockStream
+from sampling.methods import bind
+from sampling.sampler import BlockSizes
+from sampling.seeded import draw_seeded
 from service.engine.engine import Engine
 from service.engine.errors import Draining, GenerationFailed, Overloaded
 from service.engine.rows import SampleRequest, Samples
@@ -83,11 +83,10 @@ def test_nothing_in_flight_changes_a_seeded_byte(start: Start) -> None:
 
 def test_seeded_latents_are_those_of_the_sampling_package(start: Start, bundles: Any) -> None:
     engine, bundle = start(), load_bundle(bundles / "points")
-    assert bundle.importance is not None
-    filtered = sample_latentrs(bundle.prior, bundle.importance, 70, BlockStream(11, BLOCK))
-    plain = sample_prior(bundle.prior, bundle.importance, 70, BlockStream(11, BLOCK))
-    for method, expected in (("latentrs", filtered), ("prior", plain)):
-        found = draw(engine, n=70, model="points", method=method, seed=11)
+    for method in ("latentrs", "prior"):
+        sampler = bind(bundle, method, sizes=BlockSizes(BLOCK, BATCH))
+        expected = draw_seeded(sampler, 70, seed=11, offset=5)
+        found = draw(engine, n=70, model="points", method=method, seed=11, offset=5)
         assert np.array_equal(found.latents, expected.latents.numpy())
         assert expected.weights is not None
         assert np.array_equal(found.weights, expected.weights.numpy())
@@ -193,7 +192,7 @@ def test_every_decoded_row_is_delivered_or_counted_as_waste(start: Start, monkey
     forward, calls = bundle.generator.forward, iter(range(100))
 
     def fail_late(z: torch.Tensor) -> torch.Tensor:
-        if next(calls) == 2:
+        if next(calls) >= 2:
             raise RuntimeError("no more")
         samples: torch.Tensor = forward(z)
         return samples
@@ -208,10 +207,10 @@ def test_every_decoded_row_is_delivered_or_counted_as_waste(start: Start, monkey
 def test_a_full_queue_refuses_bulk_with_a_time_and_still_takes_a_single_sample(
     gated: Callable[..., tuple[Engine, Gate]],
 ) -> None:
-    engine, gate = gated(queue_rows=100)
+    engine, gate = gated(queue_seconds=1e-9)
     large = engine.submit(SampleRequest(n=90))
     gate.wait()
-    with pytest.raises(Overloaded, match="90 samples are waiting") as refusal:
+    with pytest.raises(Overloaded, match="90 samples are waiting already, and this one would wait") as refusal:
         engine.submit(SampleRequest(n=20))
     assert refusal.value.retry_after >= 1
     single = engine.submit(SampleRequest(n=1))

@@ -39,7 +39,7 @@ def test_it_is_the_ascent_of_the_sampling_package_with_its_parameters(api: Any) 
 
 
 def test_rows_do_not_depend_on_how_many_come_with_them(api: Any) -> None:
-    block = ascent_block(api.engine.options.blocks, steps=2)
+    block = ascent_block(api.engine.served(None).blocks, steps=2)
     whole = api.post("/refine?steps=2", **npy(some(2 * block + 1))).json()
     few = api.post("/refine?steps=2", **npy(some(2 * block + 1)[:3])).json()
     assert few["latents"] == whole["latents"][:3]
@@ -72,4 +72,4 @@ def test_paths_that_no_document_holds_are_refused(api: Any) -> None:
 
 def test_openapi_lists_the_parameters_of_the_ascent(api: Any) -> None:
     operation = api.get("/openapi.json").json()["paths"]["/refine"]["post"]
-    assert [item["name"] for item in operation["parameters"]] == ["model", *AscentParameters.model_fields]
+    assert [item["name"] for item in operation["parameters"]] == ["model", "timeout", *AscentParameters.model_fields]

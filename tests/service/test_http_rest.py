@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import Message
 
 from sampling.methods import METHODS
-from sampling.streams import BlockStream
+from sampling.randomness import Counters
 
 
 def test_models_are_listed_with_what_they_can_do(api: Any) -> None:
@@ -74,7 +74,9 @@ def test_a_request_is_counted_once_by_method_and_outcome(api: Any) -> None:
 
 def test_info_tells_what_decides_the_bits(api: Any) -> None:
     info = api.get("/info").json()
-    assert {"torch", "threads", "batch_rows", "proposal_block"} <= set(info["environment"])
+    assert {"torch", "threads", "code"} <= set(info["environment"])
+    assert info["reproducibility"]["images"]["batch_rows"] == BATCH
+    assert info["reproducibility"]["images"]["mode"] in ("rows mix", "own slots")
     assert info["fingerprints"]["images"] == api.post("/sample").headers["sample-fingerprint"]
 
 
@@ -87,8 +89,8 @@ def test_another_law_of_the_stream_is_another_fingerprint_and_etag(serve: Any, m
     path = "/sample?seed=1&format=npz"
     before, again = serve().get(path), serve().get(path)
     assert (before.content, before.headers["etag"]) == (again.content, again.headers["etag"])
-    block_of = BlockStream.next
-    monkeypatch.setattr(BlockStream, "next", lambda stream: (block_of(stream), block_of(stream))[1])
+    draw = Counters.draw
+    monkeypatch.setattr(Counters, "draw", lambda *arguments: (draw(*arguments), draw(*arguments))[1])
     after = serve().get(path)
     assert after.content != before.content
     assert after.headers["sample-fingerprint"] != before.headers["sample-fingerprint"]

@@ -150,7 +150,7 @@ def test_openapi_lists_the_contract(api: Any) -> None:
     for verb in ("get", "post"):
         operation = document["paths"]["/sample"][verb]
         names = [parameter["name"] for parameter in operation["parameters"]]
-        assert names[:6] == ["method", "n", "model", "seed", "format", "images"]
-        assert set(names[6:]) == {name for method in METHODS.values() for name in method.parameters.model_fields}
-        assert set(operation["responses"]) == {"200", "404", "406", "415", "422", "500", "503"}
+        assert names[:8] == ["method", "n", "model", "seed", "offset", "timeout", "format", "images"]
+        assert set(names[8:]) == {name for method in METHODS.values() for name in method.parameters.model_fields}
+        assert set(operation["responses"]) == {"200", "404", "406", "415", "422", "500", "503", "504"}
     assert "HTTPValidationError" not in document["components"]["schemas"]

@@ -17,7 +17,6 @@ from sampling.methods import METHODS
 from service.engine.errors import GenerationFailed, InvalidParameters, MethodUnavailable, Stalled
 from service.engine.fingerprint import code_digest
 from service.engine.jobs import SampleJob
-from service.engine.rows import Samples
 from service.engine.methods import validate
 from service.engine.supplies import MAX_SUPPLIES
 
@@ -92,10 +91,10 @@ def test_a_result_that_cannot_be_put_together_fails_its_own_request_only(
 ) -> None:
     engine, whole = start(), SampleJob.result
 
-    def result(job: SampleJob, fingerprint: str) -> Samples:
+    def result(job: SampleJob) -> object:
         if job.n == 3:
             raise ValueError("no such shape\nand more")
-        return whole(job, fingerprint)
+        return whole(job)
 
     monkeypatch.setattr(SampleJob, "result", result)
     with engine._queue._changed:
@@ -114,7 +113,7 @@ def test_a_result_that_cannot_be_put_together_fails_its_own_request_only(
 def test_a_stalled_method_stalls_only_the_requests_with_its_parameters(start: Start) -> None:
     engine = start(max_proposals_per_sample=20)
     with engine._queue._changed:
-        futures = [ask(engine, n, "picky", acceptance=rate) for n, rate in ((30, 0.5), (30, 0.02), (1_000, 0.02))]
+        futures = [ask(engine, n, "picky", acceptance=rate) for n, rate in ((30, 0.5), (300, 0.02), (1_000, 0.02))]
     assert futures[0].result(timeout=60).n == 30
     for future in futures[1:]:
         with pytest.raises(Stalled, match=r"picky accepted \d+ of 2\d\d\d proposals with bundle points, a rate"):
@@ -200,7 +199,9 @@ def test_a_method_that_returns_nan_is_an_error_even_when_nothing_is_decoded(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = start()
-    monkeypatch.setattr(type(engine.model("points").prior), "draw", lambda prior, n, rng: torch.full((n, 2), torch.nan))
+    monkeypatch.setattr(
+        type(engine.model("points").prior), "draw", lambda prior, numbers: torch.full((numbers.rows, 2), torch.nan)
+    )
     with pytest.raises(GenerationFailed, match="NaN or infinite latents"):
         draw(engine, 1, "moving", decode=False)
 

@@ -91,7 +91,6 @@ def test_variables_that_kubernetes_injects_and_those_of_other_verbs_are_ignored(
         ("[htp]\nbind = 1", "htp is not a setting"),
         ("[http", "is not valid TOML"),
         ('[engine]\nthreads = "many"', "engine.threads: "),
-        ("[limits]\nmax_n = 1000000", "engine.queue_rows must be at least limits.max_n"),
     ],
 )
 def test_a_settings_file_that_cannot_be_used_is_refused_in_one_line(tmp_path: Path, content: str, says: str) -> None:

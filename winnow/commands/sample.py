@@ -118,8 +118,8 @@ def _local(args: argparse.Namespace, fmt: str) -> Iterator[bytes]:
     from service.engine.encoders.formats import largest, pieces, usable_formats
     from service.engine.encoders.limits import Limits
     from service.engine.engine import Engine
-    from service.engine.rows import SampleRequest
     from service.engine.options import EngineOptions
+    from service.engine.rows import SampleRequest
     from service.metrics.registry import Metrics
 
     engine = Engine(_folder(args), None, EngineOptions(), Metrics())
