@@ -73,6 +73,8 @@ class Counters:
     """
 
     def __init__(self, seed: int, indices: NDArray[np.integer[Any]], attempts: NDArray[np.integer[Any]]) -> None:
+        if attempts.max(initial=0) >= WORD:
+            raise OverflowError("a sample has no more than 2^32 attempts")
         index = indices.astype(np.uint64)[:, None]
         self._seed, self._position = seed, 0
         self._low, self._high = index % np.uint64(WORD), index // np.uint64(WORD)

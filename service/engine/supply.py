@@ -11,11 +11,10 @@ from models.bundle import Bundle
 from sampling.block import Block
 from sampling.draw import Cost, RejectionStalled
 from sampling.parameters import Parameters
-from sampling.sampler import MAX_PROPOSALS_PER_SAMPLE, WAY_OUT, Sampler, stalled
+from sampling.sampler import MAX_PROPOSALS_PER_SAMPLE, Sampler
+from sampling.stalling import StallWatch
 from sampling.streams import BlockStream
 
-# Acceptances that a window would hold at the lowest rate allowed: enough to tell that rate to a tenth.
-WINDOW_SAMPLES = 100
 SupplyKey = tuple[str, str, Parameters]
 
 
@@ -73,7 +72,7 @@ class Supply:
         self.ready, self.cost = 0, Cost()
         self._stream = BlockStream(seed, sampler.block)
         self._waiting: deque[Take] = deque()
-        self._window, self._max_proposals = Cost(), max_proposals
+        self._watch = StallWatch(max_proposals)
 
     @property
     def key(self) -> SupplyKey:
@@ -95,21 +94,14 @@ class Supply:
             self._waiting.append(Take(block.latents, block.weights, float(block.cost.proposals), block.samples))
         self.ready += block.cost.accepted
         self.cost += block.cost
-        self._window += block.cost
+        self._watch.add(block.cost)
         return self._statistics(block)
 
     def check_stalled(self) -> None:
         """One rule for every request: too few accepted over a full window raises SupplyStalled."""
-        if self._window.proposals < WINDOW_SAMPLES * self._max_proposals:
-            return
-        window, self._window = self._window, Cost()
-        if window.accepted * self._max_proposals < window.proposals:
-            raise SupplyStalled(
-                f"{stalled(self.sampler.method, window)} with bundle {self.bundle.name}, a rate of "
-                f"{window.acceptance_rate:.2g}; at least one in {self._max_proposals} must pass "
-                f"(limits.max_proposals_per_sample): {WAY_OUT}.",
-                self.key,
-            )
+        sentence = self._watch.verdict(self.sampler.method, self.bundle.name)
+        if sentence is not None:
+            raise SupplyStalled(sentence, self.key)
 
     def take(self, rows: int) -> Take:
         """The next ``rows`` latents; there must be that many ready."""

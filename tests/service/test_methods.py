@@ -199,7 +199,9 @@ def test_a_method_that_returns_nan_is_an_error_even_when_nothing_is_decoded(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = start()
-    monkeypatch.setattr(type(engine.model("points").prior), "draw", lambda prior, n, rng: torch.full((n, 2), torch.nan))
+    monkeypatch.setattr(
+        type(engine.model("points").prior), "draw", lambda prior, rng: torch.full((rng.rows, 2), torch.nan)
+    )
     with pytest.raises(GenerationFailed, match="NaN or infinite latents"):
         draw(engine, 1, "moving", decode=False)
 
