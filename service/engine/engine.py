@@ -102,7 +102,10 @@ class Engine:
         """Its bundle. Raises UnknownModel, BrokenModel."""
         return self.served(name).bundle
 
-    def resolve(self, model: str | None, method: str | None, parameters: Mapping[str, object] | None = None) -> Choice:
+    def resolve(
+        self, model: str | None, method: str | None, parameters: Mapping[str, object] | None = None,
+        seeded: bool = False,
+    ) -> Choice:  # fmt: skip
         """The bundle, method and parameters that a request means, all checked.
 
         Raises UnknownModel, BrokenModel, UnknownMethod, MethodUnavailable, InvalidParameters.
@@ -110,7 +113,7 @@ class Engine:
         served = self.served(model)
         name = resolve_method(served.bundle, method)
         chosen = resolve_parameters(served.bundle, name, parameters or {})
-        return Choice(served, name, chosen, self._bound(served, name, chosen))
+        return Choice(served, name, chosen, self._bound(served, name, chosen, seeded))
 
     def submit(self, request: SampleRequest) -> Future[Samples]:
         """Admit a request now or refuse it now. Cancel the future to stop the work at the next batch.
@@ -182,8 +185,9 @@ class Engine:
 
     def _job(self, request: SampleRequest, streams: bool) -> SampleJob:
         _check(request)
-        choice, now = self.resolve(request.model, request.method, request.parameters), perf_counter()
-        served, seed = choice.served, request.seed
+        seed, now = request.seed, perf_counter()
+        choice = self.resolve(request.model, request.method, request.parameters, seed is not None)
+        served = choice.served
         row = _row_bytes(served, request.decode)
         slotted = seed is not None and request.decode and not served.mixes
         shared = seed is None or (request.decode and served.mixes)
@@ -219,8 +223,8 @@ class Engine:
             self._queue.abandon(GenerationFailed("The device loop has stopped; the server must be restarted."))
 
 
-def _bind(served: Served, method: str, parameters: Parameters) -> Sampler:
-    return bind_method(served.bundle, method, parameters, served.blocks)
+def _bind(served: Served, method: str, parameters: Parameters, seeded: bool) -> Sampler:
+    return bind_method(served.bundle, method, parameters, served.seeded_blocks if seeded else served.blocks)
 
 
 def _row_bytes(served: Served, decode: bool) -> int:

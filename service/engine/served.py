@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from models.bundle import Bundle
 from sampling.sampler import BlockSizes
+from sampling.seeded import SEEDED_SIZES
 from service.engine.scheduler import Lane
 
 SAMPLED, LATENTS = "samples", "latents"
@@ -29,7 +30,13 @@ class Served:
 
     @property
     def blocks(self) -> BlockSizes:
+        """Of streams that requests share."""
         return BlockSizes(self.proposal_block, self.batch_rows)
+
+    @property
+    def seeded_blocks(self) -> BlockSizes:
+        """Of a seed's own stream: seeded bits depend on them."""
+        return BlockSizes(SEEDED_SIZES.latents, self.batch_rows)
 
     def lane(self, decode: bool) -> Lane:
         """Of work that any request of this model may share."""

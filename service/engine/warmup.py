@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
@@ -31,9 +32,10 @@ def warm_up(bundle: Bundle, options: EngineOptions, environment: dict[str, str |
     latents = probe_latents(bundle, batch)
     mixes = rows_mix(bundle, latents)
     seconds = min(_timed(bundle, latents) for _ in range(TIMED_BATCHES)) / batch
-    facts = {**environment, "batch_rows": batch, "proposal_block": options.proposal_block, "mixes": mixes}
-    bits = probe_bits(bundle, latents, BlockSizes(options.proposal_block, batch))
-    return Served(bundle, batch, options.proposal_block, mixes, seconds, fingerprint(facts, bundle, bits))
+    facts = {**environment, "batch_rows": batch, "mixes": mixes}
+    served = Served(bundle, batch, options.proposal_block, mixes, seconds, fingerprint="")
+    bits = probe_bits(bundle, latents, served.seeded_blocks)
+    return replace(served, fingerprint=fingerprint(facts, bundle, bits))
 
 
 def probe_latents(bundle: Bundle, rows: int) -> torch.Tensor:

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 from books import books_balance
-from tiny_bundles import BATCH, BLOCK
+from tiny_bundles import BATCH
 
 from models.bundle import load_bundle
 from sampling.methods import bind
 from sampling.sampler import BlockSizes
-from sampling.seeded import draw_seeded
+from sampling.seeded import SEEDED_SIZES, draw_seeded
 from service.engine.engine import Engine
 from service.engine.errors import Draining, GenerationFailed, Overloaded
 from service.engine.rows import SampleRequest, Samples
@@ -84,7 +84,7 @@ def test_nothing_in_flight_changes_a_seeded_byte(start: Start) -> None:
 def test_seeded_latents_are_those_of_the_sampling_package(start: Start, bundles: Any) -> None:
     engine, bundle = start(), load_bundle(bundles / "points")
     for method in ("latentrs", "prior"):
-        sampler = bind(bundle, method, sizes=BlockSizes(BLOCK, BATCH))
+        sampler = bind(bundle, method, sizes=BlockSizes(SEEDED_SIZES.latents, BATCH))
         expected = draw_seeded(sampler, 70, seed=11, offset=5)
         found = draw(engine, n=70, model="points", method=method, seed=11, offset=5)
         assert np.array_equal(found.latents, expected.latents.numpy())

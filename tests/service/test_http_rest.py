@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import Message
+from tiny_bundles import BATCH
 
 from sampling.methods import METHODS
 from sampling.randomness import Counters
