@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
@@ -222,6 +223,19 @@ def test_no_accept_header_is_too_strange(accept: str) -> None:
 def test_accept_ranks_the_formats(accept: str, name: str | None) -> None:
     found = best_format(accept, FORMATS)
     assert (found and found.name) == name
+
+
+def test_the_page_lists_every_format_as_it_is() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+    table = page.split("## Formats")[1].split("\n## ")[0]
+    listed = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("| `")]
+    rows = {name.strip("`"): (kind.strip("`"), how) for name, kind, _, how in listed}
+    assert {name: kind for name, (kind, _) in rows.items()} == {name: fmt.media_type for name, fmt in FORMATS.items()}
+    assert {name for name, (_, how) in rows.items() if how.startswith("streams")} == set(STREAMING)
+    assert "(4,096)" in rows["png"][1] and Limits.sheet_rows == 4_096
+    settings = {"png": "sheet_bytes", "npz": "npz_bytes", "safetensors": "npz_bytes", "json": "json_bytes"}
+    for name, setting in settings.items():
+        assert f"({getattr(Limits, setting) // 2**20} MiB)" in rows[name][1] and f"limits.{setting}" in rows[name][1]
 
 
 def test_the_command_knows_the_formats_of_the_engine() -> None:
