@@ -107,7 +107,10 @@ class EncoderPool:
 
 
 async def _encoded(request: Request, writer: Writer, n: int, portions: Portions) -> AsyncGenerator[bytes, None]:
-    """The body; raises IncompleteAnswer unless there were ``n`` rows and a summary."""
+    """The body; raises IncompleteAnswer unless there were ``n`` rows and a summary.
+
+    The last portion waits for the summary: before that nothing that left may look whole, whatever its length.
+    """
     pool, done, summary = EncoderPool(service_of(request).encoders), 0, None
     waiting = writer.start()
     async with aclosing(portions):
@@ -116,8 +119,10 @@ async def _encoded(request: Request, writer: Writer, n: int, portions: Portions)
                 summary = item
                 break
             done += item.n
-            yield waiting + await pool.run(writer.add, item)
-            waiting = b""
+            waiting += await pool.run(writer.add, item)
+            if done < n:
+                yield waiting
+                waiting = b""
     if summary is None or done != n:
         raise IncompleteAnswer(f"the rows ended after {done} of {n}" + ("" if summary else ", without a summary"))
     end = await pool.run(writer.finish, summary)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -34,6 +35,53 @@ def test_sample_takes_a_name_or_a_folder_and_the_ending_tells_the_format(workpla
         assert arrays["points"].shape == (5, 2)
 
 
+@pytest.mark.parametrize(
+    ("out", "magic"),
+    [("a.jpg", b"\xff\xd8"), ("a.webp", b"RIFF"), ("a.npy", b"\x93NUMPY"), ("a.jsonl", b'{"index":0,'),
+     ("a.safetensors", (b"{"))],
+)  # fmt: skip
+def test_every_format_has_its_ending(workplace: Path, out: str, magic: bytes) -> None:
+    assert main(["sample", "points", "-n", "3", "--seed", "1", "-o", out]) == 0
+    body = (workplace / out).read_bytes()
+    assert body[8 if out.endswith("safetensors") else 0 :].startswith(magic)
+    assert not list(workplace.glob("*.part"))
+
+
+def test_what_exists_and_is_no_file_is_written_to_and_not_replaced(workplace: Path) -> None:
+    (workplace / "link.npy").symlink_to("/dev/null")
+    assert main(["sample", "points", "-o", "link.npy"]) == 0
+    assert (workplace / "link.npy").is_symlink()
+    assert not Path("/dev/null").is_file()
+
+
+class Broken(httpx.SyncByteStream):
+    """A body that a server could not finish."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"the beginning"
+        raise httpx.RemoteProtocolError("incomplete chunked read")
+
+
+def test_a_body_that_was_cut_off_leaves_the_file_as_it_was(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Broken()))
+    monkeypatch.setattr("winnow.client.Client", lambda url: Client(url, transport))
+    (workplace / "a.zip").write_text("before")
+    assert main(["sample", "points", "-o", "a.zip", "--server", "http://test"]) == 2
+    assert "incomplete chunked read" in capsys.readouterr().err
+    assert sorted(path.name for path in workplace.iterdir()) == ["a.zip", "bundles"]
+    assert (workplace / "a.zip").read_text() == "before"
+
+
+def test_a_refused_stream_is_the_servers_problem() -> None:
+    answer = httpx.Response(503, json={"detail": "full", "code": "overloaded"}, headers={"Retry-After": "7"})
+    client = Client("http://test", httpx.MockTransport(lambda _: answer))
+    with client, pytest.raises(ServerProblem, match="full") as problem:
+        list(client.stream(n=3, format="zip"))
+    assert problem.value.retry_after == 7
+
+
 def test_sample_writes_to_standard_output(workplace: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert main(["sample", "points", "-n", "2", "--format", "json", "-o", "-"]) == 0
     assert len(json.loads(capfdbinary.readouterr().out)["latents"]) == 2
@@ -57,6 +105,11 @@ def test_models_lists_every_bundle_and_why_one_is_broken(workplace: Path, capsys
         (["sample", "points", "--method", "drs"], "needs a network 'classifier'"),
         (["sample", "points", "--method", "nope"], "There is no method 'nope'"),
         (["sample", "points", "-o", "samples.bmp"], "no format is called 'bmp'"),
+        (["sample", "points", "-o", "a.zip"], "zip cannot hold samples of points; png, jpeg, webp, npy, npz,"),
+        (
+            ["sample", "points", "-n", "9999999", "-o", "a.json"],
+            "json holds at most 372827 samples of points; npy, npz,",
+        ),
         (["sample", "points", "-o", "no/such/folder.png"], "cannot write"),
         (["sample", "points", "-n", "999999999"], "holds at most"),
         (["sample", "--server", "http://127.0.0.1:9"], "no answer from http://127.0.0.1:9"),
