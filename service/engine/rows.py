@@ -68,10 +68,10 @@ class Samples(Rows):
 
     method: str
     seed: int | None
-    offset: int
     proposals: int
     acceptance_rate: float
     expected_acceptance: float | None
+    offset: int = 0
 
     def facts(self) -> dict[str, object]:
         return {

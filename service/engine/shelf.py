@@ -61,7 +61,7 @@ class Shelf:
         with self._changing:
             folder = self._root / name
             # A name, not a path: nothing outside the root is read.
-            if Path(name).name != name or name in (".", "..") or not folder.is_dir():
+            if not name or Path(name).name != name or name == ".." or not folder.is_dir():
                 raise UnknownModel(f"There is no folder {name!r} under the bundles that this server was started with.")
             threads = torch.get_num_threads()
             torch.set_num_threads(1)  # of this thread: the device keeps its own

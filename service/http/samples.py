@@ -54,7 +54,7 @@ async def sample(request: Request) -> Response:
     service, record = service_of(request), record_of(request.scope)
     query, given = read_query(request, SampleQuery, method_parameters(METHODS))
     await refuse_body(request)
-    choice = service.engine.resolve(query.model, query.method, given)
+    choice = service.engine.resolve(query.model, query.method, given, query.seed is not None)
     bundle = choice.bundle
     record.model, record.method, record.n = bundle.name, choice.method, query.n
     if query.offset and query.seed is None:

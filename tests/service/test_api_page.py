@@ -18,7 +18,7 @@ def test_every_error_code_is_on_the_page_under_its_status() -> None:
 
 def test_every_header_of_a_sample_is_on_the_page(api: Any) -> None:
     headers = [name for name in api.post("/sample?seed=1&method=prior").headers if name.startswith("sample-")]
-    assert len(headers) == 8
+    assert len(headers) == 9
     assert all(f"`{name.title()}`" in PAGE for name in headers)
 
 

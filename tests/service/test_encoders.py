@@ -29,7 +29,7 @@ from service.engine.encoders.png import write_png, write_pngs
 from service.engine.encoders.sheet import contact_sheet, most_on_a_sheet
 from service.engine.encoders.versions import LIBRARIES, encoder_facts
 from service.engine.encoders.zip_entries import ZipEntries
-from service.engine.jobs import Samples
+from service.engine.rows import Samples
 
 ROOT = Path(__file__).parents[2]
 

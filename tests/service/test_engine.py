@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from books import books_balance
+from gates import Gate
 from tiny_bundles import BATCH
 
 from models.bundle import load_bundle
@@ -26,29 +26,6 @@ Start = Callable[..., Engine]
 
 def draw(engine: Engine, **request: Any) -> Samples:
     return engine.submit(SampleRequest(**request)).result(timeout=120)
-
-
-class Gate:
-    """Stands before a generator: counts its calls and holds each until it is let through."""
-
-    def __init__(self, generator: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.calls, self.reached, self.open = 0, threading.Semaphore(0), threading.Semaphore(0)
-        forward = generator.forward
-
-        def guarded(z: torch.Tensor) -> torch.Tensor:
-            self.calls += 1
-            self.reached.release()
-            assert self.open.acquire(timeout=60)
-            samples: torch.Tensor = forward(z)
-            return samples
-
-        monkeypatch.setattr(generator, "forward", guarded)
-
-    def let(self, calls: int) -> None:
-        self.open.release(calls)
-
-    def wait(self) -> None:
-        assert self.reached.acquire(timeout=60)
 
 
 @pytest.fixture

@@ -162,7 +162,7 @@ def test_a_method_is_bound_once_for_all_requests_alike(start: Start, monkeypatch
     for seed in (None, 1, None, 2):
         draw(engine, 3, "moving", seed, steps=2)
     draw(engine, 3, "moving", steps=3)
-    assert [parameters.steps for parameters in bound] == [2, 3]
+    assert [parameters.steps for parameters in bound] == [2, 2, 3]  # seeded streams have blocks of their own size
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from test_encoders import samples
 
 from service.engine.encoders.formats import FORMATS, Format
-from service.engine.jobs import Rows, Samples
 from service.engine.portions import PORTION_BYTES, Facts, Portion, Summary, cut, facts_of, summary_of, told
+from service.engine.rows import Rows, Samples
 
 STREAMING = {name: fmt for name, fmt in FORMATS.items() if fmt.writer is not None}
 

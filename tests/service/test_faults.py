@@ -1,0 +1,141 @@
+"""What goes wrong on the device: said to those whom it concerns, and survived."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+
+import numpy as np
+import pytest
+import torch
+from books import books_balance
+from gates import Gate, spoil
+from tiny_bundles import BATCH
+
+from service.engine.engine import Engine
+from service.engine.errors import DeadlineExceeded, DeadlineTooShort, GenerationFailed, OutOfMemory
+from service.engine.rows import SampleRequest
+
+Start = Callable[..., Engine]
+NO_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory"),
+    MemoryError(),
+    RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"),
+]
+
+
+def only_with(rows: int, error: Exception) -> Callable[[torch.Tensor], Exception | None]:
+    """Calls of more than ``rows`` rows raise."""
+    return lambda z: error if len(z) > rows else None
+
+
+@pytest.mark.parametrize("error", NO_MEMORY)
+@pytest.mark.parametrize("fits", [1, 3, BATCH // 2])
+def test_without_memory_batches_get_smaller_and_unseeded_requests_do_not_notice(
+    start: Start, monkeypatch: pytest.MonkeyPatch, error: Exception, fits: int
+) -> None:
+    engine = start()
+    calls = spoil(engine.model("images").generator, monkeypatch, only_with(fits, error))
+    assert engine.submit(SampleRequest(n=5 * BATCH)).result(timeout=60).n == 5 * BATCH
+    assert engine.metrics.value("winnow_oom_total") >= 1
+    tried = len([rows for rows in calls if rows > fits])
+    assert engine.submit(SampleRequest(n=5 * BATCH)).result(timeout=60).n == 5 * BATCH
+    assert len([rows for rows in calls if rows > fits]) == tried
+    assert books_balance(engine)
+
+
+def test_a_seeded_request_without_memory_is_refused_and_comes_again_with_another_fingerprint(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = start()
+    before = engine.fingerprints["images"]
+    spoil(engine.model("images").generator, monkeypatch, only_with(BATCH // 2, NO_MEMORY[0]))
+    with pytest.raises(OutOfMemory, match="another fingerprint"):
+        engine.submit(SampleRequest(n=2 * BATCH, seed=1)).result(timeout=60)
+    again = engine.submit(SampleRequest(n=2 * BATCH, seed=1)).result(timeout=60)
+    assert again.fingerprint == engine.fingerprints["images"] != before
+    assert engine.served("images").batch_rows == BATCH // 2
+    assert np.array_equal(engine.submit(SampleRequest(n=9, seed=1)).result(timeout=60).rows, again.rows[:9])
+    assert books_balance(engine)
+
+
+def test_a_device_without_memory_for_a_single_row_says_so(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = start()
+    spoil(engine.model("images").generator, monkeypatch, only_with(0, NO_MEMORY[0]))
+    for seed in (None, 1):
+        with pytest.raises(OutOfMemory, match="no memory"):
+            engine.submit(SampleRequest(n=2, seed=seed)).result(timeout=60)
+    assert engine.submit(SampleRequest(n=2, model="points")).result(timeout=60).n == 2
+    assert engine.unready() is None
+
+
+def test_a_passing_fault_is_nobodys(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = start()
+    calls = iter(range(1_000))
+    spoil(engine.model("images").generator, monkeypatch, lambda _: RuntimeError("once") if next(calls) == 1 else None)
+    assert engine.submit(SampleRequest(n=3 * BATCH)).result(timeout=60).n == 3 * BATCH
+    assert books_balance(engine)
+
+
+def test_latents_that_a_generator_cannot_take_fail_their_own_request_only(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = start()
+    poison = engine.submit(SampleRequest(n=2, seed=7, decode=False)).result(timeout=60).latents[0]
+
+    def spoilt(z: torch.Tensor) -> Exception | None:
+        return RuntimeError("poison") if any(np.array_equal(row, poison) for row in z.numpy()) else None
+
+    spoil(engine.model("images").generator, monkeypatch, spoilt)
+    with engine._queue._changed:
+        futures = [engine.submit(SampleRequest(n=2, seed=seed)) for seed in (6, 7, None)]
+    with pytest.raises(GenerationFailed, match="poison"):
+        futures[1].result(timeout=60)
+    assert futures[0].result(timeout=60).n == futures[2].result(timeout=60).n == 2
+    assert books_balance(engine)
+
+
+def test_a_deadline_that_cannot_be_met_is_refused_at_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = start()
+    gate = Gate(engine.model("images").generator, monkeypatch)
+    large = engine.submit(SampleRequest(n=1_000 * BATCH))
+    gate.wait()
+    with pytest.raises(DeadlineTooShort, match="after its deadline") as refusal:
+        engine.submit(SampleRequest(n=1_000 * BATCH, timeout=1e-6))
+    assert refusal.value.retry_after >= 1
+    small = engine.submit(SampleRequest(n=1, timeout=60))
+    gate.let(10_000)
+    assert small.result(timeout=60).n == 1
+    large.cancel()
+
+
+def test_a_request_is_given_up_at_its_deadline(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = start()
+    monkeypatch.setattr(engine._queue, "seconds_of", lambda job: 0.0)  # nobody foresees it
+    late = engine.submit(SampleRequest(n=100_000, model="points", timeout=0.2))
+    with pytest.raises(DeadlineExceeded, match=r"with \d+ of 100000 samples made"):
+        late.result(timeout=60)
+    assert engine.submit(SampleRequest(n=1)).result(timeout=60).n == 1
+    assert engine.metrics.value("winnow_queue_rows") == 0
+    assert books_balance(engine)
+
+
+@pytest.mark.parametrize("timeout", [0.0, -1.0, float("nan")])
+def test_a_senseless_timeout_is_refused(start: Start, timeout: float) -> None:
+    with pytest.raises(ValueError, match="timeout"):
+        start().submit(SampleRequest(n=1, timeout=timeout))
+
+
+def test_a_request_that_waits_only_for_its_slow_reader_is_given_up_too(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = start(outbox_bytes=1)
+    monkeypatch.setattr(engine._queue, "seconds_of", lambda job: 0.0)
+    stream = engine.stream(SampleRequest(n=1_000 * BATCH, timeout=0.2))
+    started = perf_counter()
+    while not stream.made:
+        assert perf_counter() - started < 60
+    with pytest.raises(DeadlineExceeded):
+        stream.summary()
+    stream.close()
+    assert books_balance(engine)

@@ -1,0 +1,72 @@
+"""The pools: filled while the device is idle, each latent handed out once, gone with their model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+
+import numpy as np
+import pytest
+from books import books_balance
+from draws import draw
+from tiny_bundles import BATCH, BLOCK
+
+from service.engine.engine import Engine
+
+Start = Callable[..., Engine]
+POOL = 3 * BLOCK
+pytestmark = pytest.mark.usefixtures("toys")
+
+
+def until(condition: Callable[[], bool]) -> None:
+    started = perf_counter()
+    while not condition():
+        assert perf_counter() - started < 60, "it never came to that"
+
+
+def stock(engine: Engine, method: str) -> float:
+    return engine.metrics.value("winnow_pool_latents", model="points", method=method)
+
+
+@pytest.mark.parametrize("method", ["prior", "latentrs"])
+def test_a_pool_is_filled_when_nobody_waits_and_then_rests(start: Start, method: str) -> None:
+    engine = start(pool_rows=POOL)
+    draw(engine, 1, method)
+    until(lambda: stock(engine, method) >= POOL)
+    proposals = engine.metrics.value("winnow_proposals_total", model="points", method=method)
+    draw(engine, 1, "moving", decode=False)
+    assert engine.metrics.value("winnow_proposals_total", model="points", method=method) == proposals
+    assert stock(engine, method) < POOL + BLOCK
+
+
+def test_what_lies_ready_costs_no_proposal(start: Start) -> None:
+    engine = start(pool_rows=POOL)
+    draw(engine, 1, "latentrs")
+    until(lambda: stock(engine, "latentrs") >= POOL)
+    draw(engine, BATCH, "latentrs")
+    assert engine.metrics.value("winnow_pool_requests_total", result="hit") == 1
+    assert engine.metrics.value("winnow_pool_requests_total", result="miss") == 1
+
+
+def test_each_latent_is_handed_out_once(start: Start) -> None:
+    engine = start(pool_rows=POOL)
+    drawn = [draw(engine, n, "latentrs", decode=False).latents for n in (1, 500, 3, 40, 700)]
+    latents = np.concatenate(drawn)
+    assert len(np.unique(latents, axis=0)) == len(latents)
+
+
+def test_a_pool_of_decoded_rows_is_in_the_books(start: Start) -> None:
+    engine = start(pool_rows=POOL)
+    draw(engine, 1, "picky")
+    until(lambda: stock(engine, "picky") >= BATCH)
+    assert engine.metrics.value("winnow_supply_rows", model="points") == stock(engine, "picky")
+    assert books_balance(engine)
+
+
+def test_a_pool_whose_method_fails_is_not_tried_again_until_somebody_asks(start: Start) -> None:
+    engine = start(pool_rows=POOL)
+    draw(engine, 1, "moving")
+    with pytest.raises(Exception, match="fell off the edge"):
+        draw(engine, 1, "moving", step_size=-10)
+    until(lambda: stock(engine, "moving") >= POOL)
+    assert draw(engine, 1, "moving").n == 1
