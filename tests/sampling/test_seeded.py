@@ -24,7 +24,7 @@ from sampling.methods import METHODS, bind
 from sampling.mh import propose_mh
 from sampling.prior import propose_prior
 from sampling.randomness import Counters, RowRandomness
-from sampling.sampler import Sampler
+from sampling.sampler import BlockSizes, Sampler
 from sampling.seeded import (
     MAX_INDEX,
     SEEDED_SIZES,
@@ -297,9 +297,17 @@ def test_every_block_says_which_of_its_units_came_out(method: str) -> None:
         assert rows == list(range(sampler.units))
 
 
-@pytest.mark.parametrize("method", ["latentrs", "simplicial", "jbt"])
-def test_the_rows_are_those_whose_latents_came_out(method: str) -> None:
-    sampler = bind(gaussians(), method)
+@pytest.mark.parametrize(("method", "size"), [("latentrs", 128), ("simplicial", 128), ("jbt", 64), ("drs", 512)])
+def test_the_rows_are_those_whose_latents_came_out(method: str, size: int) -> None:
+    sampler = bind(gaussians(), method, sizes=BlockSizes(latents=size, decoded=size))
     block = sampler.propose(BlockStream(4, sampler.block))
     proposals = gaussians().prior.draw(BlockStream(4, sampler.block).next())
+    assert len(block.rows) and block.rows[-1] >= len(block.rows)
     assert torch.equal(proposals[block.rows], block.latents)
+
+
+def test_the_rows_of_an_ascent_are_those_of_the_rejection_before_it() -> None:
+    sampler = bind(gaussians(), "latentrsga")
+    assert gaussians().importance is not None
+    accepted = propose_latentrs(gaussians().prior, gaussians().importance, BlockStream(4, sampler.block))
+    assert torch.equal(sampler.propose(BlockStream(4, sampler.block)).rows, accepted.rows)
