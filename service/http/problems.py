@@ -25,7 +25,7 @@ CODES: dict[str, tuple[int, str]] = {
     "model_not_found": (404, "There is no such model"),
     "report_not_found": (404, "The model has no report"),
     "method_not_allowed": (405, "The resource does not take this HTTP method"),
-    "not_acceptable": (406, "None of the formats asked for exists"),
+    "not_acceptable": (406, "None of the formats asked for would do"),
     "body_too_large": (413, "The body is too large"),
     "body_not_supported": (415, "The request must not have a body"),
     "unsupported_media_type": (415, "The body has another type"),

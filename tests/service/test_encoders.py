@@ -199,6 +199,10 @@ def test_zip_holds_more_entries_than_the_old_format_could() -> None:
     with ZipFile(BytesIO(body)) as archive:
         assert len(archive.filelist) == 65_600
         assert archive.namelist()[-1] == "65599"
+    locator = body[-42:-22]
+    record = body[int.from_bytes(locator[8:16], "little") :]
+    assert (locator[:4], record[:4]) == (b"PK\6\7", b"PK\6\6")
+    assert int.from_bytes(record[32:40], "little") == 65_600
 
 
 @pytest.mark.parametrize("start", [2**32 - 100, 2**32 - 1, 2**32, 2**33])

@@ -34,6 +34,12 @@ class Source:
 
     def __init__(self, *items: Portion | Summary | Exception) -> None:
         self.items, self.taken, self.closed = items, 0, False
+        self.opened: list[AsyncGenerator[Portion | Summary, None]] = []
+
+    def open(self) -> AsyncGenerator[Portion | Summary, None]:
+        """Kept here, so that no garbage collector closes it in place of the answer."""
+        self.opened.append(self.portions())
+        return self.opened[-1]
 
     async def portions(self) -> AsyncGenerator[Portion | Summary, None]:
         try:
@@ -51,7 +57,7 @@ def route(api: Any, source: Source, n: int, fmt: str = "npy") -> None:
 
     async def stream(request: Request) -> Response:
         facts = Facts("images", "f", n, (8, 8, 1), "prior")
-        return await answer_stream(request, facts, source.portions(), FORMATS[fmt], {"Cache-Control": "no-store"})
+        return await answer_stream(request, facts, source.open(), FORMATS[fmt], {"Cache-Control": "no-store"})
 
     api.app.add_api_route("/stream", stream, response_model=None)
 
@@ -172,14 +178,14 @@ def test_a_client_that_hangs_up_ends_the_stream(api: Any, caplog: pytest.LogCapt
     source = Source(*[PORTION] * 50, Summary(1, 1.0))
     route(api, source, 200)
 
-    async def run() -> None:
+    async def run() -> bool:
         client = Client(source, reads, leaves=True)
         await call(api.app, client.receive, client.send)
+        return source.closed  # now, not when the loop ends
 
     with caplog.at_level("INFO", logger="winnow.access"):
-        asyncio.run(run())
+        assert asyncio.run(run())
     assert source.taken <= reads
-    assert source.closed
     assert outcomes(caplog) == ["cancelled"]
 
 
