@@ -41,7 +41,7 @@ async def startupz(request: Request) -> Response:
 
 
 @router.get("/metrics")
-def metrics(request: Request) -> Response:
+async def metrics(request: Request) -> Response:
     """Prometheus text."""
     engine = service_of(request).engine
     engine.metrics.ready.set(engine.unready() is None)

@@ -15,8 +15,9 @@ from prometheus_client import (
     Histogram,
     ProcessCollector,
     disable_created_metrics,
-    generate_latest,
 )
+
+from service.metrics.exposition import Exposition
 
 # A second series for each counter, which nothing here reads.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -75,6 +76,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._exposition = Exposition(self.registry)
         self.described: list[Description] = []
         self._made: list[tuple[Any, Mapping[str, Values]]] = []
         ProcessCollector(registry=self.registry)
@@ -205,7 +207,7 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""
-        return generate_latest(self.registry)
+        return self._exposition.render()
 
     def value(self, name: str, **labels: str) -> float:
         """One sample by its exposed name; a missing one is 0."""
