@@ -40,8 +40,8 @@ from service.metrics.registry import Metrics
 from service.settings import Settings
 
 LEVEL = 0.97
-SMALL_REQUESTS, AT_ONCE = 256, 64
-LARGE_ROWS = 20_000
+SMALL_REQUESTS, AT_ONCE = 128, 64
+LARGE_ROWS = 5_000
 CLIENTS = 8
 WORKLOADS = ("small", "large")
 
