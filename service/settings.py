@@ -46,14 +46,16 @@ def _check_bind(bind: str) -> str:
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class HttpSettings(_Section):
     """Where to listen, and how long a shutdown may take."""
 
     bind: Annotated[str, AfterValidator(_check_bind)] = "127.0.0.1:8000"
+    """Address and port to listen on."""
     grace_seconds: Annotated[float, Field(ge=0)] = 30.0
+    """How long SIGTERM waits for what was admitted."""
 
 
 class EngineSettings(_Section):
@@ -61,26 +63,41 @@ class EngineSettings(_Section):
 
     threads: Count | None = None
     batch_rows: Count | None = EngineOptions.batch_rows
+    """Rows of one generator call; without it what the generator's arithmetic says."""
     proposal_block: Annotated[int, Field(ge=1, le=2**20)] = EngineOptions.proposal_block
+    """Latents weighed in one call."""
     queue_requests: Count = EngineOptions.queue_requests
+    """Requests that may wait."""
     queue_seconds: Annotated[float, Field(gt=0)] = EngineOptions.queue_seconds
+    """Seconds that a request of more than one batch may have to wait for the others, under fair sharing."""
     result_bytes: Count = EngineOptions.result_bytes
+    """Memory for answers that are held whole, all together."""
     outbox_bytes: Count = EngineOptions.outbox_bytes
+    """Memory for rows of one streamed answer that wait for its reader."""
     pool_rows: Annotated[int, Field(ge=0)] = EngineOptions.pool_rows
+    """Latents chosen ahead for each model, method and parameters in use; 0 for none."""
 
 
 class LimitSettings(_Section):
     """What one request may ask for."""
 
     max_n: Count = 100_000
+    """Samples of one request."""
     sheet_rows: Count = Limits.sheet_rows
+    """Samples on a contact sheet or scatter plot."""
     sheet_bytes: Count = Limits.sheet_bytes
+    """Bytes of pixels of a contact sheet before compression."""
     npz_bytes: Count = Limits.npz_bytes
+    """Bytes of an npz answer before compression."""
     json_bytes: Count = Limits.json_bytes
+    """Bytes of a JSON answer."""
     # Of a body: 20,000 latents of 100 numbers as npy. JSON of this size can take thirty times as much while it is read.
     body_bytes: Count = 8 * 2**20
+    """Bytes of a request's body."""
     max_proposals_per_sample: Count = EngineOptions.max_proposals_per_sample
+    """Proposals that a sample may cost on average; a method that needs more fails with `rejection_stalled`."""
     encoder_threads: Count = 2
+    """Answers encoded at the same time."""
 
 
 class Settings(BaseSettings):
@@ -91,12 +108,18 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
+        use_attribute_docstrings=True,
         nested_model_default_partial_update=True,
     )
 
     bundles: Path = Path("bundles")
+    """Folder of bundles, or one bundle."""
     default_model: str | None = None
+    """Model of requests that name none; without it `fashion-mnist`, else the first that loads."""
     log: Literal["auto", "json", "pretty"] = "auto"
+    """Form of the log lines; `auto` is `pretty` on a terminal and `json` elsewhere."""
+    tracing: bool = False
+    """Send OpenTelemetry traces (needs the extra `otel`); OTEL_EXPORTER_OTLP_ENDPOINT says where."""
     http: HttpSettings = HttpSettings()
     engine: EngineSettings = EngineSettings()
     limits: LimitSettings = LimitSettings()

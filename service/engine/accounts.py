@@ -98,6 +98,10 @@ class Accounts:
         self._metrics.batch_rows.observe(rows)
         self._metrics.stage_seconds.labels("decode").observe(seconds)
 
+    def batch(self, full: bool) -> None:
+        """A generator call was made, with as many useful rows as it holds or with all there were."""
+        self._metrics.batches.labels("full" if full else "drained").inc()
+
     def stage(self, stage: str, seconds: float) -> None:
         self._metrics.stage_seconds.labels(stage).observe(seconds)
 

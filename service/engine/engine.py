@@ -166,6 +166,13 @@ class Engine:
             return f"a batch has been running for over {WEDGED_SECONDS:.0f} s"
         return None
 
+    def measure(self) -> None:
+        """Set the gauges that are read off the engine as it stands."""
+        self.metrics.ready.set(self.unready() is None)
+        self.metrics.queue_seconds.set(self._queue.seconds())
+        if torch.cuda.is_available():
+            self.metrics.device_memory.set(torch.cuda.memory_allocated())
+
     def stop_admission(self) -> None:
         """From now on submit raises Draining; what was admitted is finished."""
         self._closing = True

@@ -140,6 +140,11 @@ class JobQueue:
             if job.future.set_running_or_notify_cancel():
                 job.future.set_exception(error)
 
+    def seconds(self) -> float:
+        """Device seconds that all admitted requests still need, as far as is known."""
+        with self._changed:
+            return sum(map(self.seconds_of, self._jobs.values()))
+
     def seconds_of(self, job: Job) -> float:
         """Device seconds that ``job`` still needs, as far as is known."""
         return job.ticket.rows * self._speeds.of(job.kind, job.served.decode_seconds)
@@ -189,3 +194,4 @@ class JobQueue:
 
     def _tell(self) -> None:
         self._metrics.queue_rows.set(self._waiting_rows)
+        self._metrics.queue_requests.set(len(self._jobs))

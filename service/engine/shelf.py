@@ -51,7 +51,7 @@ class Shelf:
             if model.broken is not None:
                 logger.error("model broken", extra={"model": model.name, "reason": model.broken})
             catalog = catalog.with_model(self._warm(model))
-        self.catalog = catalog
+        self._show(catalog)
 
     def load(self, name: str) -> Model:
         """Load the folder ``name`` under the root, anew if it is served already. What is broken replaces nothing.
@@ -92,7 +92,7 @@ class Shelf:
                     raise
                 rows //= 2
             else:
-                self.catalog = self.catalog.with_model(replace(current, served=warm))
+                self._show(self.catalog.with_model(replace(current, served=warm)))
                 return
 
     def _put(self, model: Model) -> Model:
@@ -103,25 +103,30 @@ class Shelf:
 
     def _replace(self, catalog: Catalog, name: str) -> None:
         before = self.catalog.models.get(name)
-        self.catalog = catalog
+        self._show(catalog)
         if before is not None and before.served is not None:
-            self._metrics.model_info.remove(*_labels(before.served))
             self._forget(before.served)
-        after = catalog.models.get(name)
-        if after is not None and after.served is not None:
-            self._metrics.model_info.labels(*_labels(after.served)).set(1)
+
+    def _show(self, catalog: Catalog) -> None:
+        """From now on ``catalog`` is served; the metrics say so."""
+        self.catalog, metrics = catalog, self._metrics
+        broken = sum(model.broken is not None for model in catalog.models.values())
+        metrics.models.labels("broken").set(broken)
+        metrics.models.labels("ready").set(len(catalog.models) - broken)
+        metrics.model_info.clear()
+        metrics.fingerprint_info.clear()
+        for served in (model.served for model in catalog.models.values()):
+            if served is not None:
+                manifest = served.bundle.manifest
+                metrics.model_info.labels(manifest.name, manifest.version, served.bundle.digest[:12]).set(1)
+                metrics.fingerprint_info.labels(manifest.name, served.fingerprint).set(1)
+                metrics.batch_rows_limit.labels(manifest.name).set(served.batch_rows)
 
     def _warm(self, model: Model) -> Model:
         if model.bundle is None:
             return model
         started = perf_counter()
         served = warm_up(model.bundle, self._options, self.environment)
-        self._metrics.model_info.labels(*_labels(served)).set(1)
         facts = {"warm_ms": round(1e3 * (perf_counter() - started)), "batch_rows": served.batch_rows}
         logger.info("model loaded", extra={"model": model.name, **facts, "rows_mix": served.mixes})
         return replace(model, served=served)
-
-
-def _labels(served: Served) -> tuple[str, str, str]:
-    manifest = served.bundle.manifest
-    return manifest.name, manifest.version, served.bundle.digest[:12]

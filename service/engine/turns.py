@@ -103,6 +103,7 @@ def _slotted_turn(turn: Turn, job: SampleJob, outcome: Outcome) -> None:
         return
     seconds = perf_counter() - started
     turn.accounts.decoded(job.model, batch, batch - len(rows), seconds)
+    turn.accounts.batch(full=len(rows) == batch)
     outcome.spend([(job, 1)], seconds)
     job.charge("decode", seconds)
     weights = None if take.weights is None else take.weights[useful]
@@ -177,6 +178,7 @@ def _decode_batch(turn: Turn, portions: list[Portioned], outcome: Outcome) -> No
     seconds = perf_counter() - started
     padding = served.batch_rows - len(rows) if seeded else 0
     turn.accounts.decoded(served.bundle.name, len(rows) + padding, padding, seconds)
+    turn.accounts.batch(full=len(rows) >= served.batch_rows)
     outcome.spend([(portion.job, len(portion.take.latents)) for portion in portions], seconds)
     _share_out(turn, portions, rows, seconds)
 

@@ -38,7 +38,7 @@ async def answer_rows(request: Request, rows: Rows, fmt: Format, headers: Mappin
         return await answer_stream(request, facts, _in_portions(rows), fmt, headers)
     pool = EncoderPool(service_of(request).encoders)
     body = await pool.run(fmt.encode, rows)
-    _note_stages(request, pool, rows.stages)
+    _note(request, pool, rows.stages, rows.n)
     return Response(body, headers={**_told(facts), **headers}, media_type=fmt.media_type)
 
 
@@ -126,7 +126,7 @@ async def _encoded(request: Request, writer: Writer, n: int, portions: Portions)
     if summary is None or done != n:
         raise IncompleteAnswer(f"the rows ended after {done} of {n}" + ("" if summary else ", without a summary"))
     end = await pool.run(writer.finish, summary)
-    _note_stages(request, pool, summary.stages)
+    _note(request, pool, summary.stages, done)
     yield waiting + end
 
 
@@ -136,9 +136,10 @@ async def _in_portions(rows: Rows) -> Portions:
     yield summary_of(rows)
 
 
-def _note_stages(request: Request, pool: EncoderPool, stages: Mapping[str, float]) -> None:
+def _note(request: Request, pool: EncoderPool, stages: Mapping[str, float], rows: int) -> None:
     service_of(request).engine.metrics.stage_seconds.labels("encode").observe(pool.seconds)
-    record_of(request.scope).stages = {**stages, "encode": pool.seconds}
+    record = record_of(request.scope)
+    record.stages, record.rows = {**stages, "encode": pool.seconds}, rows
 
 
 def _told(facts: Facts) -> dict[str, str]:
