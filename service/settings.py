@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -25,6 +27,7 @@ PREFIX = "WINNOW_"
 IGNORED_PREFIXES = ("WINNOW_SERVICE_", "WINNOW_PORT")
 IGNORED_NAMES = ("WINNOW_DATA", "WINNOW_CONFIG")
 Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
 class SettingsRefused(ValueError):
@@ -45,15 +48,65 @@ def _check_bind(bind: str) -> str:
     return bind
 
 
+def _split(given: object) -> object:
+    return [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
+
+
+def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    """As a browser sends them: no path, no slash at the end."""
+    for origin in origins:
+        if origin != "*" and not re.fullmatch(r"https?://[a-z0-9.\[\]:_-]+", origin):
+            raise ValueError(f"{origin!r} is not an origin, as in https://example.org or http://localhost:3000, nor *")
+    return origins
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class HttpSettings(_Section):
-    """Where to listen, and how long a shutdown may take."""
+    """Where to listen, how long a shutdown may take, and how much patience a connection gets.
+
+    ``keep_alive_seconds``: behind a load balancer more than its own idle time. ``head_seconds``: from the first byte
+    of a request to the end of its headers. ``body_seconds``: for the whole body; 8 MiB in a minute are 1.1 Mbit/s.
+    ``stall_seconds``: a reader that takes nothing for so long is cut off. ``max_connections``: with the hundred that
+    are told so (see connections.py) and the listener below 1,024, the usual soft limit of open files.
+    """
 
     bind: Annotated[str, AfterValidator(_check_bind)] = "127.0.0.1:8000"
     grace_seconds: Annotated[float, Field(ge=0)] = 30.0
+    keep_alive_seconds: Count = 5
+    head_seconds: Seconds = 10.0
+    body_seconds: Seconds = 60.0
+    stall_seconds: Seconds = 300.0
+    max_connections: Count = 800
+    # In the environment with commas between them.
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_check_origins)] = ()
+
+
+class AuthSettings(_Section):
+    """Who may ask; see service/http/keys.py. Without ``keys_file`` everybody may."""
+
+    keys_file: Path | None = None
+    open_metrics: bool = False
+
+
+class QuotaSettings(_Section):
+    """The share of one key; None is no bound. A line of the keys file may say otherwise for its key.
+
+    ``burst``: requests at once after a pause, one second's worth unless given. ``concurrent``: requests in flight.
+    """
+
+    requests_per_second: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    burst: Count | None = None
+    rows_per_minute: Count | None = None
+    concurrent: Count | None = None
+
+    @model_validator(mode="after")
+    def _burst_of_a_rate(self) -> QuotaSettings:
+        if self.burst is not None and self.requests_per_second is None:
+            raise ValueError("burst needs requests_per_second beside it")
+        return self
 
 
 class EngineSettings(_Section):
@@ -75,6 +128,11 @@ class LimitSettings(_Section):
     json_bytes: Count = Limits.json_bytes
     # Of a body: 20,000 latents of 100 numbers as npy. JSON of this size can take thirty times as much while it is read.
     body_bytes: Count = 8 * 2**20
+    # Of a request's first line and its header fields. The longest request of ours is far below a kilobyte; proxies add
+    # some fields of their own.
+    target_bytes: Count = 8 * 2**10
+    header_bytes: Count = 16 * 2**10
+    header_count: Count = 100
     max_proposals_per_sample: Count = EngineOptions.max_proposals_per_sample
     encoder_threads: Count = 2
 
@@ -96,11 +154,19 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     engine: EngineSettings = EngineSettings()
     limits: LimitSettings = LimitSettings()
+    auth: AuthSettings = AuthSettings()
+    quota: QuotaSettings = QuotaSettings()
 
     @model_validator(mode="after")
     def _queue_holds_a_request(self) -> Settings:
         if self.engine.queue_rows < self.limits.max_n:
             raise ValueError("engine.queue_rows must be at least limits.max_n, or the largest request never fits")
+        return self
+
+    @model_validator(mode="after")
+    def _quotas_have_keys(self) -> Settings:
+        if self.auth.keys_file is None and self.quota != QuotaSettings():
+            raise ValueError("quota.* counts by key, so it needs auth.keys_file; `winnow keys new NAME` makes a key")
         return self
 
 

@@ -7,6 +7,7 @@ import logging
 from time import perf_counter
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.problems import ProblemError, problem_response
@@ -53,6 +54,8 @@ class AccessLayer:
         self._in_flight.enter()
         try:
             await self._app(scope, receive, answer.send)
+        except ClientDisconnect:  # while the body was read
+            record.outcome = record.outcome or "cancelled"
         except Exception:
             logger.exception("request failed", extra={"request_id": record.request_id})
             record.outcome = "failed"
@@ -77,14 +80,14 @@ class AccessLayer:
             "outcome": record.outcome or _outcome(answer.status),
             "ms": round(1e3 * seconds, 2),
             "bytes": answer.size,
-            **{name: value for name in ("model", "method", "n") if (value := getattr(record, name)) is not None},
+            **{name: value for name in ("key", "model", "method", "n") if (value := getattr(record, name)) is not None},
             **{f"{stage}_ms": round(1e3 * spent, 2) for stage, spent in record.stages.items()},
         }
         logger.info("request", extra=fields)
 
 
 class _Answer:
-    """Watches what is sent and adds the two headers."""
+    """Watches what is sent and adds the three headers."""
 
     def __init__(self, record: RequestRecord, send: Send) -> None:
         self._record, self._send = record, send
@@ -97,6 +100,7 @@ class _Answer:
             headers = MutableHeaders(scope=message)
             headers["X-Request-ID"] = self._record.request_id
             headers["Server-Timing"] = self._record.server_timing()
+            headers["X-Content-Type-Options"] = "nosniff"
         elif message["type"] == "http.response.body":
             self.size += len(message.get("body", b""))
         await self._send(message)
@@ -107,6 +111,8 @@ def _outcome(status: int | None) -> str:
         return "cancelled"
     if status == 304:
         return "not_modified"
+    if status == 429:
+        return "limited"
     if status == 503:
         return "refused"
     return "ok" if status < 400 else "invalid" if status < 500 else "failed"

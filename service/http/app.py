@@ -1,4 +1,4 @@
-"""The application: routes, one layer around them, every error a problem."""
+"""The application: routes, the layers around them, every error a problem."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from service.engine.engine import Engine
 from service.engine.errors import EngineError
 from service.http import catalog, docs, latents, page, probes, samples
 from service.http.access import AccessLayer
+from service.http.cors import CorsLayer
+from service.http.gate import Gate, GateLayer
+from service.http.openapi import DescribedApi
 from service.http.problems import (
     ProblemError,
     from_engine,
@@ -28,18 +31,26 @@ from service.http.state import Service
 from service.settings import Settings
 
 
-def create_app(engine: Engine, settings: Settings) -> FastAPI:
-    """An application over a started engine; ``app.state.service`` holds what the routes share."""
+def create_app(engine: Engine, settings: Settings, gate: Gate | None = None) -> FastAPI:
+    """An application over a started engine; ``app.state.service`` holds what the routes share.
+
+    ``gate``: made from the settings unless given. Raises KeysRefused.
+    """
+    gate = gate or Gate(settings)
     workers = settings.limits.encoder_threads
-    service = Service(engine, settings, ThreadPoolExecutor(workers, thread_name_prefix="winnow-encode"))
-    app = FastAPI(
+    service = Service(engine, settings, ThreadPoolExecutor(workers, thread_name_prefix="winnow-encode"), gate)
+    app = DescribedApi(
         title="Winnow",
         version=probes.winnow_version(),
         description="Filtered samples of pre-trained generators.",
         docs_url=None,  # FastAPI's own pages load scripts from a CDN
         redoc_url=None,
         redirect_slashes=False,
-        middleware=[Middleware(AccessLayer, metrics=engine.metrics, in_flight=service.in_flight)],
+        middleware=[
+            Middleware(AccessLayer, metrics=engine.metrics, in_flight=service.in_flight),
+            *([Middleware(CorsLayer, origins=settings.http.cors_origins)] if settings.http.cors_origins else []),
+            Middleware(GateLayer, gate=gate),
+        ],
     )
     app.state.service = service
     for router in (samples.build_router(), *(module.router for module in (latents, catalog, probes, docs, page))):

@@ -21,12 +21,18 @@ DRAINING_RETRY_SECONDS = 5
 # The registry of codes: clients switch on them, so none is ever renamed.
 CODES: dict[str, tuple[int, str]] = {
     "malformed": (400, "The request is malformed"),
+    "key_missing": (401, "An API key is needed"),
+    "key_unknown": (401, "The API key is unknown"),
+    "key_without_right": (403, "The API key has not this right"),
+    "origin_refused": (403, "The page's origin is not allowed"),
     "not_found": (404, "There is nothing here"),
     "model_not_found": (404, "There is no such model"),
     "report_not_found": (404, "The model has no report"),
     "method_not_allowed": (405, "The resource does not take this HTTP method"),
     "not_acceptable": (406, "None of the formats asked for exists"),
+    "too_slow": (408, "The request took too long to arrive"),
     "body_too_large": (413, "The body is too large"),
+    "target_too_long": (414, "The request's target is too long"),
     "body_not_supported": (415, "The request must not have a body"),
     "unsupported_media_type": (415, "The body has another type"),
     "invalid_parameters": (422, "A parameter is not valid"),
@@ -34,12 +40,18 @@ CODES: dict[str, tuple[int, str]] = {
     "method_unavailable": (422, "The sampling method is not available"),
     "network_missing": (422, "The model lacks a network"),
     "too_many_samples": (422, "Too many samples for one request"),
+    "too_many_requests": (429, "Too many requests of this key"),
+    "too_many_rows": (429, "Too many samples of this key"),
+    "too_many_at_once": (429, "Too many requests of this key at once"),
+    "headers_too_large": (431, "The header fields are too large"),
     "rejection_stalled": (500, "The method accepts too few latents of this model"),
     "generation_failed": (500, "The model failed"),
     "internal": (500, "The server failed"),
+    "not_implemented": (501, "The server cannot do this"),
     "model_broken": (503, "The model could not be loaded"),
     "overloaded": (503, "The server is full"),
     "draining": (503, "The server is shutting down"),
+    "too_many_connections": (503, "Too many connections"),
 }
 STATUS_CODES = {404: "not_found", 405: "method_not_allowed", 406: "not_acceptable", 415: "body_not_supported"}
 # Which parameter an engine's refusal is about.
