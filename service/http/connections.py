@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 from functools import partial
 from typing import Any
 from uuid import uuid4
 
 import h11
 import uvicorn
+from starlette.responses import Response
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
@@ -27,6 +30,7 @@ CROWD = 100
 CROWD_HEAD_SECONDS = 1.0
 # Of a head: method, version and line ends, beside its target and its fields.
 HEAD_SLACK = 256
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 CODES_BY_HINT = {400: "malformed", 414: "target_too_long", 431: "headers_too_large", 501: "not_implemented"}
 
 
@@ -52,26 +56,29 @@ class BoundedConnection(h11.Connection):
         """Raises RemoteProtocolError, which is ``fault`` from then on."""
         try:
             event = super().next_event()
-            if isinstance(event, h11.Request):
-                self.bodiless = event.method == b"HEAD"
-                self._check(event)
         except h11.RemoteProtocolError as error:
             endless = error.error_status_hint == 431 and b"\n" not in self.trailing_data[0]
             self.fault = _target_too_long(self._limits) if endless else error
             raise
+        if isinstance(event, h11.Request):
+            self.bodiless = event.method == b"HEAD"
+            if (fault := self._fault_of(event)) is not None:
+                self.fault = fault
+                raise fault
         return event
 
-    def _check(self, request: h11.Request) -> None:
+    def _fault_of(self, request: h11.Request) -> h11.RemoteProtocolError | None:
         limits, headers = self._limits, list(request.headers)
         if len(request.target) > limits.target_bytes:
-            raise _target_too_long(limits)
+            return _target_too_long(limits)
         if len(headers) > limits.header_count or sum(len(a) + len(b) + 4 for a, b in headers) > limits.header_bytes:
-            raise h11.RemoteProtocolError(
+            return h11.RemoteProtocolError(
                 f"at most {limits.header_count} header fields of {limits.header_bytes} bytes in all", 431
             )
         if {b"content-length", b"transfer-encoding"} <= {name for name, _ in headers}:
             # Whoever stands before us may have believed the other one (request smuggling).
-            raise h11.RemoteProtocolError("Content-Length and Transfer-Encoding exclude each other")
+            return h11.RemoteProtocolError("Content-Length and Transfer-Encoding exclude each other")
+        return None
 
 
 def _target_too_long(limits: LimitSettings) -> h11.RemoteProtocolError:
@@ -167,26 +174,29 @@ class EdgeProtocol(H11Protocol):
     def _refuse(self, error: ProblemError) -> None:
         """Answer instead of the application, where no answer has begun, and close."""
         record = self._record_in_flight()
+        request_id = record.request_id if record else uuid4().hex
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            request_id = record.request_id if record else uuid4().hex
             answer = problem_response(error, "", request_id)
-            own = [(b"connection", b"close"), (b"x-request-id", request_id.encode())]
-            own.append((b"x-content-type-options", b"nosniff"))
-            headers = [*self.server_state.default_headers, *answer.raw_headers, *own]
-            events: list[Any] = [
-                h11.Response(status_code=answer.status_code, headers=headers, reason=STATUS_PHRASES[answer.status_code])
-            ]
-            if not self._connection.bodiless:
-                events.append(h11.Data(data=bytes(answer.body)))
-            self.transport.write(b"".join(self.conn.send(event) or b"" for event in [*events, h11.EndOfMessage()]))
-            if record is None:
-                logger.info("request", extra=_access_fields(request_id, answer.status_code, error.code))
-        if record is not None and self.cycle is not None:
+            if record is None:  # what never became a request; AccessLayer writes the lines of all others
+                said = {"request_id": request_id, "status": answer.status_code, "outcome": "invalid"}
+                logger.info("request", extra={**said, "code": error.code})
+            self._write_last(answer, request_id)
+        if record is not None:
             record.outcome = "invalid"
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self.transport.close()
         self._cut_off_later()
+
+    def _write_last(self, answer: Response, request_id: str) -> None:
+        own = {"connection": "close", "x-request-id": request_id, "x-content-type-options": "nosniff"}
+        headers = [*self.server_state.default_headers, *answer.raw_headers]
+        headers += [(name.encode(), value.encode()) for name, value in own.items()]
+        status = answer.status_code
+        events: list[Any] = [h11.Response(status_code=status, headers=headers, reason=STATUS_PHRASES[status])]
+        if not self._connection.bodiless:
+            events.append(h11.Data(data=bytes(answer.body)))
+        self.transport.write(b"".join(self.conn.send(event) or b"" for event in [*events, h11.EndOfMessage()]))
 
     def _record_in_flight(self) -> RequestRecord | None:
         """The application's record of the request that is being answered."""
@@ -199,6 +209,8 @@ class EdgeProtocol(H11Protocol):
         """A reader that takes nothing (of what was ``before``) for stall_seconds keeps neither memory nor its place."""
         left = self.transport.get_write_buffer_size()
         if before is not None and left >= before:
+            # At once: the kernel, too, would go on keeping what it was given to send.
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
             self.transport.abort()
             return
         self._trust_reader()
@@ -208,8 +220,3 @@ class EdgeProtocol(H11Protocol):
         if self._last_patience is not None:
             self._last_patience.cancel()
             self._last_patience = None
-
-
-def _access_fields(request_id: str, status: int, code: str) -> dict[str, object]:
-    """The access line of what never became a request; AccessLayer writes the others."""
-    return {"request_id": request_id, "status": status, "outcome": "invalid", "code": code}
