@@ -25,7 +25,7 @@ from service.engine.options import EngineOptions
 PREFIX = "WINNOW_"
 # Kubernetes injects the first two for a Service named winnow; the others belong to other verbs.
 IGNORED_PREFIXES = ("WINNOW_SERVICE_", "WINNOW_PORT")
-IGNORED_NAMES = ("WINNOW_DATA", "WINNOW_CONFIG")
+IGNORED_NAMES = ("WINNOW_DATA", "WINNOW_CONFIG", "WINNOW_API_KEY")
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
