@@ -51,5 +51,5 @@ def configure_logs(style: Literal["auto", "json", "pretty"] = "auto") -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
     for name in ("uvicorn.access", "uvicorn.error", "httpx", "httpcore"):
-        # Our own lines say more.
-        logging.getLogger(name).setLevel(logging.WARNING)
+        # Our own lines say more; uvicorn warns of every request that it cannot read.
+        logging.getLogger(name).setLevel(logging.ERROR if name == "uvicorn.error" else logging.WARNING)

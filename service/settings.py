@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -23,8 +25,9 @@ from service.engine.options import EngineOptions
 PREFIX = "WINNOW_"
 # Kubernetes injects the first two for a Service named winnow; the others belong to other verbs.
 IGNORED_PREFIXES = ("WINNOW_SERVICE_", "WINNOW_PORT")
-IGNORED_NAMES = ("WINNOW_DATA", "WINNOW_CONFIG")
+IGNORED_NAMES = ("WINNOW_DATA", "WINNOW_CONFIG", "WINNOW_API_KEY")
 Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
 class SettingsRefused(ValueError):
@@ -45,23 +48,78 @@ def _check_bind(bind: str) -> str:
     return bind
 
 
+def _split(given: object) -> object:
+    return [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
+
+
+def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    """As a browser sends them: no path, no slash at the end."""
+    for origin in origins:
+        if origin != "*" and not re.fullmatch(r"https?://[a-z0-9.\[\]:_-]+", origin):
+            raise ValueError(f"{origin!r} is not an origin, as in https://example.org or http://localhost:3000, nor *")
+    return origins
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class HttpSettings(_Section):
-    """Where to listen, and how long a shutdown may take."""
+    """Where to listen, how long a shutdown may take, and how much patience a connection gets."""
 
     bind: Annotated[str, AfterValidator(_check_bind)] = "127.0.0.1:8000"
     """Address and port to listen on."""
     grace_seconds: Annotated[float, Field(ge=0)] = 30.0
     """How long SIGTERM waits for what was admitted."""
+    keep_alive_seconds: Count = 5
+    """How long an idle connection stays open; behind a load balancer more than its own idle time."""
+    head_seconds: Seconds = 10.0
+    """From the first byte of a request to the end of its headers."""
+    body_seconds: Seconds = 60.0
+    """For the whole body; 8 MiB in a minute are 1.1 Mbit/s."""
+    stall_seconds: Seconds = 300.0
+    """A reader that takes nothing for so long is cut off."""
+    # With the hundred that are told so (connections.py) and the listener below 1,024, the usual soft limit of files.
+    max_connections: Count = 800
+    """Open connections; further ones get 503."""
+    # In the environment with commas between them.
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_check_origins)] = ()
+    """Origins whose pages may ask from a browser, with commas between them, * for all; none by default."""
+
+
+class AuthSettings(_Section):
+    """Who may ask; see service/http/keys.py."""
+
+    keys_file: Path | None = None
+    """File with a line a key, as `winnow keys new NAME` makes them; without it everybody may ask."""
+    open_metrics: bool = False
+    """Whether /metrics may be read without a key."""
+
+
+class QuotaSettings(_Section):
+    """The share of one key. A line of the keys file may say otherwise for its key."""
+
+    requests_per_second: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    """Of one key; without it there is no bound."""
+    burst: Count | None = None
+    """Requests of one key at once after a pause; without it one second's worth."""
+    rows_per_minute: Count | None = None
+    """Samples and latents of one key; without it there is no bound."""
+    concurrent: Count | None = None
+    """Requests of one key in flight; without it there is no bound."""
+
+    @model_validator(mode="after")
+    def _burst_of_a_rate(self) -> QuotaSettings:
+        if self.burst is not None and self.requests_per_second is None:
+            raise ValueError("burst needs requests_per_second beside it")
+        return self
 
 
 class EngineSettings(_Section):
     """The device loop's dials; see EngineOptions."""
 
     threads: Count | None = None
+    """CPU threads for torch; without it what the container may use."""
     batch_rows: Count | None = EngineOptions.batch_rows
     """Rows of one generator call; without it what the generator's arithmetic says."""
     proposal_block: Annotated[int, Field(ge=1, le=2**20)] = EngineOptions.proposal_block
@@ -94,6 +152,13 @@ class LimitSettings(_Section):
     # Of a body: 20,000 latents of 100 numbers as npy. JSON of this size can take thirty times as much while it is read.
     body_bytes: Count = 8 * 2**20
     """Bytes of a request's body."""
+    # The longest request of ours is far below a kilobyte; proxies add some fields of their own.
+    target_bytes: Count = 8 * 2**10
+    """Bytes of a request's path and query."""
+    header_bytes: Count = 16 * 2**10
+    """Bytes of a request's header fields."""
+    header_count: Count = 100
+    """Header fields of a request."""
     max_proposals_per_sample: Count = EngineOptions.max_proposals_per_sample
     """Proposals that a sample may cost on average; a method that needs more fails with `rejection_stalled`."""
     encoder_threads: Count = 2
@@ -123,6 +188,14 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     engine: EngineSettings = EngineSettings()
     limits: LimitSettings = LimitSettings()
+    auth: AuthSettings = AuthSettings()
+    quota: QuotaSettings = QuotaSettings()
+
+    @model_validator(mode="after")
+    def _quotas_have_keys(self) -> Settings:
+        if self.auth.keys_file is None and self.quota != QuotaSettings():
+            raise ValueError("quota.* counts by key, so it needs auth.keys_file; `winnow keys new NAME` makes a key")
+        return self
 
 
 def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str], config: Path | None = None) -> Settings:

@@ -12,7 +12,7 @@ from winnow.failure import is_expected
 
 # In the order of `winnow --help`. Each module has register(subparsers), which sets ``run``, and run(args) -> exit
 # code; what is heavy it imports inside run, so that no verb pays for another one.
-VERBS = ("serve", "sample", "train", "evaluate", "models", "data")
+VERBS = ("serve", "sample", "train", "evaluate", "models", "data", "keys")
 INTERRUPTED = 130
 REFUSED = 2
 

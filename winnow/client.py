@@ -68,11 +68,18 @@ class Trajectories:
 
 
 class Client:
-    """Use it as a context manager, or close it. ``transport`` replaces the network (tests)."""
+    """Use it as a context manager, or close it. ``key``: where the server asks for one. ``transport`` replaces the
+    network (tests)."""
 
-    def __init__(self, base_url: str = "http://127.0.0.1:8000", transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str = "http://127.0.0.1:8000",
+        transport: httpx.BaseTransport | None = None,
+        key: str | None = None,
+    ) -> None:
+        headers = {"X-API-Key": key} if key else {}
         try:
-            self._http = httpx.Client(base_url=base_url, timeout=TIMEOUT, transport=transport)
+            self._http = httpx.Client(base_url=base_url, timeout=TIMEOUT, transport=transport, headers=headers)
         except httpx.InvalidURL as error:
             raise ServerProblem(f"{base_url} is not a URL: {error}", 0, "unreachable") from error
 

@@ -10,7 +10,7 @@ EXPECTED = (
     ("models.bundle", "BundleError"),
     ("models.registry", "ArchitectureError"),
     ("sampling.draw", "RejectionStalled"),
-    ("service.settings", "SettingsRefused"),
+    ("service.settings", "SettingsRefused"),  # keys that cannot be used are one, too
     ("service.engine.errors", "EngineError"),
     ("service.http.server", "BindError"),
     ("training.data.dataset", "DataError"),

@@ -101,7 +101,7 @@ SERVICE = (
             "{{http_response_status_code}}"),
     )),
     Row("Queue and fairness", (
-        Panel("Work waiting", "s", "Device time that admitted requests still need, and what a large one may have to wait.", (
+        Panel("Work waiting", "s", "Device time still needed, and what a large request may have to wait.", (
             (f"winnow_queue_seconds{{{SERVER}}}", "waiting {{instance}}"),
             (f"winnow_queue_seconds_limit{{{SERVER}}}", "cap {{instance}}"),
         )),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from models.bundle import MANIFEST_FILE, Bundle, BundleError, load_bundle
 from sampling.methods import check_defaults
-from service.engine.errors import BrokenModel, CatalogError, UnknownModel
+from service.engine.errors import BrokenModel, CatalogError, ModelInUse, UnknownModel
 from service.engine.served import Served
 
 PREFERRED_MODEL = "fashion-mnist"
@@ -54,11 +54,11 @@ class Catalog:
         return replace(self, models=dict(sorted(models.items())))
 
     def without(self, name: str) -> Catalog:
-        """Raises UnknownModel; CatalogError for the default model."""
+        """Raises UnknownModel; ModelInUse for the default model."""
         if name not in self.models:
             raise UnknownModel(f"There is no model {name!r}; the models are {', '.join(self.models)}.")
         if name == self.default:
-            raise CatalogError(f"{name} is the default model and stays; it can be replaced.")
+            raise ModelInUse(f"{name} is the default model and stays; it can be replaced.")
         return replace(self, models={key: model for key, model in self.models.items() if key != name})
 
 

@@ -21,6 +21,12 @@ class BrokenModel(EngineError):
     code = "model_broken"
 
 
+class ModelInUse(EngineError):
+    """The model cannot be taken away."""
+
+    code = "model_in_use"
+
+
 class UnknownMethod(EngineError):
     code = "method_unknown"
 

@@ -74,7 +74,7 @@ class Shelf:
             return self._queue.chore(lambda: self._put(model)).result()
 
     def unload(self, name: str) -> None:
-        """Serve ``name`` no longer; requests that were admitted are finished. Raises UnknownModel, CatalogError."""
+        """Serve ``name`` no longer; requests that were admitted are finished. Raises UnknownModel, ModelInUse."""
         with self._changing:
             left = self.catalog.without(name)
             self._queue.chore(lambda: self._replace(left, name)).result()

@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.hangup import CLIENT_CLOSED_REQUEST
@@ -61,6 +62,8 @@ class AccessLayer:
         self._in_flight.enter()
         try:
             await self._app(scope, receive, answer.send)
+        except ClientDisconnect:  # while the body was read
+            record.outcome = record.outcome or "cancelled"
         except Exception:
             logger.exception("request failed", extra={"request_id": record.request_id})
             record.outcome = "failed"
@@ -76,7 +79,7 @@ class AccessLayer:
         self._count(scope, record, answer, outcome, seconds)
         if self._tracer is not None and scope["path"] not in UNTRACED:
             record.trace_id = _trace(self._tracer, scope, record, answer, outcome)
-        facts = ("trace_id", "model", "method", "n", "rows")
+        facts = ("trace_id", "key", "model", "method", "n", "rows")
         fields = {
             "request_id": record.request_id,
             "verb": scope["method"],
@@ -125,7 +128,7 @@ def _trace(tracer: Tracer, scope: Scope, record: RequestRecord, answer: _Answer,
 
 
 class _Answer:
-    """Watches what is sent and adds the two headers."""
+    """Watches what is sent and adds the three headers."""
 
     def __init__(self, record: RequestRecord, send: Send) -> None:
         self._record, self._send = record, send
@@ -139,6 +142,7 @@ class _Answer:
             headers = MutableHeaders(scope=message)
             headers["X-Request-ID"] = self._record.request_id
             headers["Server-Timing"] = self._record.server_timing()
+            headers["X-Content-Type-Options"] = "nosniff"
         elif message["type"] == "http.response.body":
             self.size += len(message.get("body", b""))
             if self.size and self.first_byte is None:
@@ -151,6 +155,8 @@ def _outcome(status: int | None) -> str:
         return "cancelled"
     if status == 304:
         return "not_modified"
+    if status == 429:
+        return "limited"
     if status == 503:
         return "refused"
     return "ok" if status < 400 else "invalid" if status < 500 else "failed"

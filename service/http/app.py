@@ -1,4 +1,4 @@
-"""The application: routes, one layer around them, every error a problem."""
+"""The application: routes, the layers around them, every error a problem."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from starlette.routing import compile_path
 
 from service.engine.engine import Engine
 from service.engine.errors import EngineError
-from service.http import catalog, docs, latents, page, probes, samples
+from service.http import admin, catalog, docs, latents, page, probes, samples
 from service.http.access import AccessLayer
+from service.http.cors import CorsLayer
+from service.http.gate import Gate, GateLayer
+from service.http.openapi import DescribedApi
 from service.http.problems import (
     ProblemError,
     from_engine,
@@ -33,22 +36,30 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
 
-def create_app(engine: Engine, settings: Settings, tracer: Tracer | None = None) -> FastAPI:
-    """An application over a started engine; ``app.state.service`` holds what the routes share."""
+def create_app(engine: Engine, settings: Settings, gate: Gate | None = None, tracer: Tracer | None = None) -> FastAPI:
+    """An application over a started engine; ``app.state.service`` holds what the routes share.
+
+    ``gate``: made from the settings unless given. Raises KeysRefused.
+    """
     set_standing(engine)
+    gate = gate or Gate(settings)
     workers = settings.limits.encoder_threads
-    service = Service(engine, settings, ThreadPoolExecutor(workers, thread_name_prefix="winnow-encode"))
-    app = FastAPI(
+    service = Service(engine, settings, ThreadPoolExecutor(workers, thread_name_prefix="winnow-encode"), gate)
+    app = DescribedApi(
         title="Winnow",
         version=probes.winnow_version(),
         description="Filtered samples of pre-trained generators.",
         docs_url=None,  # FastAPI's own pages load scripts from a CDN
         redoc_url=None,
         redirect_slashes=False,
-        middleware=[Middleware(AccessLayer, metrics=engine.metrics, in_flight=service.in_flight, tracer=tracer)],
+        middleware=[
+            Middleware(AccessLayer, metrics=engine.metrics, in_flight=service.in_flight, tracer=tracer),
+            *([Middleware(CorsLayer, origins=settings.http.cors_origins)] if settings.http.cors_origins else []),
+            Middleware(GateLayer, gate=gate),
+        ],
     )
     app.state.service = service
-    for router in (samples.build_router(), *(module.router for module in (latents, catalog, probes, docs, page))):
+    for router in (samples.build_router(), *(module.router for module in (latents, catalog, admin, probes, docs, page))):
         app.include_router(router)
     app.add_exception_handler(ProblemError, _answer_problem)
     app.add_exception_handler(EngineError, _answer_engine)

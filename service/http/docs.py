@@ -9,6 +9,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse
 
+from service.http.pages import page_response
+
 router = APIRouter()
 STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
@@ -21,7 +23,7 @@ STYLE = (
 @router.get("/docs", include_in_schema=False)
 async def docs(request: Request) -> HTMLResponse:
     """Every operation, its parameters and answers; nothing is fetched from elsewhere."""
-    return HTMLResponse(render(request.app.openapi()))
+    return page_response(render(request.app.openapi()))
 
 
 def render(document: dict[str, Any]) -> str:

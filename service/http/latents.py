@@ -20,6 +20,7 @@ from service.http.hangup import CLIENT_CLOSED_REQUEST, result_or_hangup
 from service.http.negotiation import choose_format
 from service.http.parameters import DecodeQuery, ScoreQuery, query_openapi, read_query
 from service.http.problems import PROBLEM_MEDIA_TYPE, Problem, invalid
+from service.http.quotas import charge_rows
 from service.http.records import record_of
 from service.http.samples import check_size
 from service.http.state import service_of
@@ -39,6 +40,7 @@ async def decode(request: Request) -> Response:
     latents = await read_latents(request, service, bundle.prior.dim, service.settings.limits.max_n)
     record.model, record.n = bundle.name, len(latents)
     check_size(service, bundle, len(latents), fmt, images=True, parameter="latents")
+    charge_rows(request, len(latents))
     rows = await result_or_hangup(request, service.engine.evaluate(DECODE, latents, bundle.name, query.timeout))
     if rows is None:
         record.outcome = "cancelled"
@@ -56,6 +58,7 @@ async def score(request: Request) -> Response:
     cap = bundle.importance.cap
     latents = await read_latents(request, service, bundle.prior.dim, service.settings.limits.max_n)
     record.model, record.n = bundle.name, len(latents)
+    charge_rows(request, len(latents))
     rows = await result_or_hangup(request, service.engine.evaluate(SCORE, latents, bundle.name, query.timeout))
     if rows is None:
         record.outcome = "cancelled"
@@ -78,6 +81,7 @@ async def refine(request: Request) -> Response:
     most = most_trajectories(parameters.steps, bundle.prior.dim, service.limits.json_bytes)
     latents = await read_latents(request, service, bundle.prior.dim, min(most, service.settings.limits.max_n))
     record.model, record.n = bundle.name, len(latents)
+    charge_rows(request, len(latents))
     rows = await result_or_hangup(request, service.engine.evaluate(work, latents, bundle.name, query.timeout))
     if rows is None:
         record.outcome = "cancelled"

@@ -5,16 +5,17 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse
 
+from service.http.pages import page_response
+
 router = APIRouter()
 
 
 @router.get("/", include_in_schema=False)
 async def page() -> HTMLResponse:
     """Plain HTML and a few lines of script; nothing is fetched from elsewhere."""
-    return HTMLResponse(PAGE, headers={"Content-Security-Policy": POLICY})
+    return page_response(PAGE)
 
 
-POLICY = "default-src 'self'; img-src 'self' blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -41,6 +42,7 @@ PAGE = """<!doctype html>
   <label>Method <select name="method"></select></label>
   <label>Samples <input name="n" type="number" min="1" max="1024" value="64"></label>
   <label>Seed <input name="seed" type="number" min="0" value="1"></label>
+  <label hidden>API key <input name="key" type="password" autocomplete="off"></label>
   <button>Sample</button>
   <button type="button" id="next">Next seed</button>
 </form>
@@ -52,11 +54,18 @@ PAGE = """<!doctype html>
 <script>
 const form = document.querySelector("form"), alertLine = document.querySelector("[role=alert]");
 let models = {};
+async function ask(path, headers = {}) {
+  if (form.key.value) headers["X-API-Key"] = form.key.value;
+  const answer = await fetch(path, { headers });
+  form.key.parentElement.hidden &&= answer.status !== 401;
+  if (!answer.ok) throw new Error((await answer.json()).detail);
+  return answer;
+}
+const shown = work => work.catch(error => { alertLine.textContent = error.message });
 async function show(id, method) {
   const image = document.getElementById(id), caption = image.nextElementSibling;
   const query = new URLSearchParams({ model: form.model.value, method, n: form.n.value, seed: form.seed.value });
-  const answer = await fetch("sample?" + query, { headers: { Accept: "image/png" } });
-  if (!answer.ok) { alertLine.textContent = (await answer.json()).detail; return }
+  const answer = await ask("sample?" + query, { Accept: "image/png" });
   URL.revokeObjectURL(image.src);
   image.src = URL.createObjectURL(await answer.blob());
   const rate = 100 * Number(answer.headers.get("Sample-Acceptance-Rate"));
@@ -65,6 +74,7 @@ async function show(id, method) {
 }
 async function draw() {
   alertLine.textContent = "";
+  if (!form.model.length) await list();
   await show("left", "prior");
   await show("right", form.method.value);
 }
@@ -73,20 +83,22 @@ function choices() {
   form.method.replaceChildren(...model.methods.map(name => new Option(name)));
   form.method.value = model.default_method;
 }
-form.addEventListener("submit", event => { event.preventDefault(); draw() });
-form.model.addEventListener("change", () => { choices(); draw() });
+form.addEventListener("submit", event => { event.preventDefault(); shown(draw()) });
+form.model.addEventListener("change", () => { choices(); shown(draw()) });
 document.getElementById("next").addEventListener("click", () => {
   form.seed.value = Number(form.seed.value) + 1;
-  draw();
+  shown(draw());
 });
-fetch("models").then(answer => answer.json()).then(list => {
-  for (const model of list.models) if (model.status === "ready") {
+async function list() {
+  const found = await (await ask("models")).json();
+  for (const model of found.models) if (model.status === "ready") {
     models[model.name] = model;
     form.model.add(new Option(model.name));
   }
-  form.model.value = list.default;
-  choices(); draw();
-});
+  form.model.value = found.default;
+  choices();
+}
+shown(draw());
 </script>
 </html>
 """

@@ -20,6 +20,7 @@ class RequestRecord:
     """Filled in by the handler; read by the access line, the metrics and the headers."""
 
     request_id: str
+    key: str | None = None
     started: float = field(default_factory=perf_counter)
     method: str | None = None
     model: str | None = None

@@ -20,6 +20,7 @@ from service.http.hangup import CLIENT_CLOSED_REQUEST, result_or_hangup
 from service.http.negotiation import choose_format
 from service.http.parameters import SampleQuery, method_parameters, read_query, refuse_body, sample_openapi
 from service.http.problems import PROBLEM_MEDIA_TYPE, Problem, invalid
+from service.http.quotas import charge_rows
 from service.http.records import record_of
 from service.http.state import Service, service_of
 from service.http.streams import portions_of
@@ -69,6 +70,7 @@ async def sample(request: Request) -> Response:
     headers = {**_cache_headers(request, choice, wanted, fmt), **_sample_headers(choice, wanted)}
     if "ETag" in headers and matches(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)
+    charge_rows(request, query.n)
     if fmt.writer is not None:
         stream = service.engine.stream(wanted)
         return await answer_stream(request, stream.facts, portions_of(stream), fmt, headers)

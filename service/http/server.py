@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import NoReturn
 
 import uvicorn
@@ -17,6 +18,8 @@ from fastapi import FastAPI
 from service.engine.engine import Engine
 from service.engine.options import EngineOptions
 from service.http.app import create_app
+from service.http.connections import uvicorn_config
+from service.http.gate import Gate
 from service.http.state import Service
 from service.metrics.registry import Metrics
 from service.settings import Settings, parse_bind
@@ -33,12 +36,13 @@ class BindError(OSError):
 
 
 def serve(settings: Settings) -> int:
-    """Serve until a signal; the exit code. Raises BindError, CatalogError before anything is served."""
+    """Serve until a signal; the exit code. Raises BindError, KeysRefused, CatalogError before anything is served."""
     for number in SIGNALS:
         # Before the first request nothing was admitted, so nothing is to be finished.
         signal.signal(number, lambda *_: _exit_now())
     provider = otlp_provider() if settings.tracing else None
     tracer = None if provider is None else provider.get_tracer("winnow")
+    gate = Gate(settings)
     listener = bind(settings.http.bind)
     try:
         engine = build_engine(settings, Metrics())
@@ -46,7 +50,7 @@ def serve(settings: Settings) -> int:
     except BaseException:
         listener.close()
         raise
-    DrainingServer(create_app(engine, settings, tracer), settings.http.grace_seconds).run(sockets=[listener])
+    DrainingServer(create_app(engine, settings, gate, tracer), settings).run(sockets=[listener])
     if provider is not None:
         provider.shutdown()
     if not engine.close(LAST_SECONDS):
@@ -89,19 +93,18 @@ def bind(address: str) -> socket.socket:
     return listener
 
 
+def is_loopback(host: str) -> bool:
+    return ip_address(host.partition("%")[0]).is_loopback
+
+
 class DrainingServer(uvicorn.Server):
     """uvicorn, but a signal first drains: uvicorn's own way closes the listener at once and exits 143."""
 
-    def __init__(self, app: FastAPI, grace_seconds: float) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app, log_config=None, access_log=False, lifespan="off", server_header=False, ws="none",
-                timeout_graceful_shutdown=1,
-            )
-        )  # fmt: skip
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        super().__init__(uvicorn_config(app, settings))
         service = app.state.service
         assert isinstance(service, Service)
-        self._service, self._grace = service, grace_seconds
+        self._service, self._grace = service, settings.http.grace_seconds
         self._drain: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
@@ -110,6 +113,8 @@ class DrainingServer(uvicorn.Server):
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._on_signal))
+        if self._service.gate.guarded:  # else a terminal that closes ends the server, as it ends any other command
+            signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(self._service.gate.reread))
         try:
             yield
         finally:
@@ -121,6 +126,8 @@ class DrainingServer(uvicorn.Server):
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         catalog = self._service.engine.catalog
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        if not (self._service.gate.guarded or is_loopback(host)):
+            logger.warning("everybody who reaches this address may use it; auth.keys_file would ask for API keys")
         logger.info("listening", extra={"url": url, "default_model": catalog.default, "models": list(catalog.models)})
 
     def _on_signal(self) -> None:

@@ -10,6 +10,7 @@ from fastapi import Request
 from service.engine.encoders.limits import Limits
 from service.engine.engine import Engine
 from service.http.access import InFlight
+from service.http.gate import Gate
 from service.settings import Settings
 
 
@@ -20,6 +21,7 @@ class Service:
     engine: Engine
     settings: Settings
     encoders: ThreadPoolExecutor
+    gate: Gate
     in_flight: InFlight = field(default_factory=InFlight)
 
     @property

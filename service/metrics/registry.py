@@ -26,7 +26,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 STAGES = ("queue", "propose", "score", "refine", "decode", "transfer", "encode")
-OUTCOMES = ("ok", "not_modified", "invalid", "refused", "failed", "cancelled")
+OUTCOMES = ("ok", "not_modified", "invalid", "limited", "refused", "failed", "cancelled")
 # Why a decoded row reached nobody: it filled up a batch; its request was cancelled or failed; a method decoded it to
 # choose another, or to learn something; it was left over when its seeded request was done; its supply was dropped;
 # its request wanted only the latent.

@@ -152,5 +152,6 @@ def test_openapi_lists_the_contract(api: Any) -> None:
         names = [parameter["name"] for parameter in operation["parameters"]]
         assert names[:8] == ["method", "n", "model", "seed", "offset", "timeout", "format", "images"]
         assert set(names[8:]) == {name for method in METHODS.values() for name in method.parameters.model_fields}
-        assert set(operation["responses"]) == {"200", "404", "406", "415", "422", "500", "503", "504"}
+        of_the_route, of_the_edge = "200 404 406 415 422 500 503 504", "400 401 408 414 429 431"
+        assert set(operation["responses"]) == set(f"{of_the_route} {of_the_edge}".split())
     assert "HTTPValidationError" not in document["components"]["schemas"]

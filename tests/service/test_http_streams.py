@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 from fastapi import Request
-from live import listening
+from listening import listening
 from starlette.responses import Response
 from starlette.types import Message
 from test_http_problems import problem

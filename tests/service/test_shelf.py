@@ -13,7 +13,7 @@ from gates import Gate
 from tiny_bundles import BATCH, POINT_GENERATOR, POINTS, never, uneven, write_bundle
 
 from service.engine.engine import Engine
-from service.engine.errors import BrokenModel, CatalogError, UnknownModel
+from service.engine.errors import BrokenModel, ModelInUse, UnknownModel
 from service.engine.rows import SampleRequest
 
 Start = Callable[..., Engine]
@@ -104,7 +104,7 @@ def test_an_unloaded_model_is_unknown_and_the_others_stay(start: Start, root: Pa
 
 
 def test_the_default_model_stays(start: Start, root: Path) -> None:
-    with pytest.raises(CatalogError, match="default model"):
+    with pytest.raises(ModelInUse, match="default model"):
         start(root).shelf.unload("images")
 
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
@@ -87,6 +88,12 @@ def test_sample_writes_to_standard_output(workplace: Path, capfdbinary: pytest.C
     assert len(json.loads(capfdbinary.readouterr().out)["latents"]) == 2
 
 
+def test_a_new_key_comes_with_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["keys", "new", "alice", "--admin"]) == 0
+    secret, line = (text.split(":  ")[1].strip() for text in capsys.readouterr().out.splitlines())
+    assert line == f"alice:{sha256(secret.encode()).hexdigest()} admin"
+
+
 def test_models_lists_every_bundle_and_why_one_is_broken(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (workplace / "bundles" / "other" / "importance.safetensors").unlink()
     assert main(["models"]) == 0
@@ -99,6 +106,7 @@ def test_models_lists_every_bundle_and_why_one_is_broken(workplace: Path, capsys
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (["keys", "new", "no name"], "a line begins with name:sha256"),
         (["sample", "nope"], "neither a bundle folder nor a name under bundles/ (other, points)"),
         (["sample", "points", "-n", "0"], "n must be at least 1"),
         (["sample", "points", "--seed", "-1"], "the seed must lie in"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ import httpx
 import numpy as np
 import pytest
 
+from service.http.server import is_loopback
 from winnow.cli import main
 from winnow.client import Client, ServerProblem
 
@@ -110,6 +112,50 @@ def test_a_seed_gives_the_same_bytes_with_and_without_a_server(server: Server, w
         assert documents[0] == documents[1]
 
 
+def write_keys(*names: str) -> None:
+    """A keys file in the working directory; the secret of each key is its name."""
+    lines = (f"{name}:{hashlib.sha256(name.encode()).hexdigest()}\n" for name in names)
+    Path("keys").write_text("".join(lines))
+
+
+def test_keys_are_asked_for_and_read_again_on_sighup(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_keys("alice")
+    monkeypatch.setenv("WINNOW_AUTH__KEYS_FILE", "keys")
+    server = Server("--default-model", "points")
+    remote = ["sample", "points", "--server", server.url, "-n", "3", "--out", "s.npz"]
+    with Client(server.url, key="alice") as alice, Client(server.url, key="bob") as bob, Client(server.url) as nobody:
+        assert alice.models()
+        for client, code in ((bob, "key_unknown"), (nobody, "key_missing")):
+            with pytest.raises(ServerProblem) as refusal:
+                client.models()
+            assert (refusal.value.status, refusal.value.code) == (401, code)
+        assert main(remote) == 2
+        monkeypatch.setenv("WINNOW_API_KEY", "alice")
+        assert main(remote) == 0
+        write_keys("bob")
+        server.process.send_signal(signal.SIGHUP)
+        assert server.process.stderr is not None
+        assert any(json.loads(line)["event"] == "keys read" for line in server.process.stderr)
+        assert bob.models()
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize(("bind", "warned"), [("127.0.0.1:0", False), ("0.0.0.0:0", True)])
+def test_beyond_loopback_without_keys_is_one_warning(workplace: Path, bind: str, warned: bool) -> None:
+    server = Server("--default-model", "points", "--bind", bind)
+    assert server.stop() == 0
+    warnings = [line["event"] for line in server.lines if line["level"] == "warning"]
+    assert ["auth.keys_file" in line for line in warnings] == [True] * warned
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.2", True), ("::1", True), ("0.0.0.0", False), ("::", False), ("fe80::1%eth0", False)],
+)
+def test_loopback_is_known_by_its_address(host: str, loopback: bool) -> None:
+    assert is_loopback(host) == loopback
+
+
 def refused(*arguments: str) -> str:
     """The one line of a real process that would not start."""
     result = subprocess.run(**command("serve", *arguments), timeout=60, check=False)
@@ -138,6 +184,11 @@ def break_bundle(name: str) -> None:
         (["--threads", "0"], {}, "engine.threads"),
         ([], {"WINNOW_HTPP__BIND": "x"}, "did you mean WINNOW_HTTP__BIND?"),
         ([], {"WINNOW_LOG": "loud"}, "log: "),
+        ([], {"WINNOW_AUTH__KEYS_FILE": "nowhere"}, "the keys file nowhere cannot be read"),
+        ([], {"WINNOW_AUTH__KEYS_FILE": "bundles/points/bundle.json"}, "line 1: a line begins with name:sha256"),
+        ([], {"WINNOW_QUOTA__ROWS_PER_MINUTE": "60"}, "quota.* counts by key, so it needs auth.keys_file"),
+        ([], {"WINNOW_QUOTA__BURST": "60"}, "quota: burst needs requests_per_second"),
+        ([], {"WINNOW_HTTP__CORS_ORIGINS": "https://a.test/"}, "is not an origin"),
     ],
 )
 def test_a_start_that_cannot_be_is_refused_in_one_line(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +35,9 @@ def register(commands: Any) -> None:
     parser.add_argument("--format", choices=FORMATS, help="default: by the ending of --out, else png")
     parser.add_argument("--images", action="store_true", help="json, ndjson: with the images or points")
     parser.add_argument("-o", "--out", help="file, - for standard output (default: samples.<format>)")
-    parser.add_argument("--server", metavar="URL", help="ask this server in place of loading a bundle")
+    parser.add_argument(
+        "--server", metavar="URL", help="ask this server in place of loading a bundle (its key: WINNOW_API_KEY)"
+    )
     parser.set_defaults(run=run)
 
 
@@ -92,7 +95,7 @@ def _format_of(out: str | None) -> str:
 def _remote(args: argparse.Namespace, fmt: str) -> Iterator[bytes]:
     from winnow.client import Client
 
-    with Client(args.server) as client:
+    with Client(args.server, key=os.environ.get("WINNOW_API_KEY")) as client:
         yield from client.stream(
             n=args.n, method=args.method, model=args.bundle, seed=args.seed, format=fmt, images=args.images or None,
             **args.set,
