@@ -46,37 +46,51 @@ def _check_bind(bind: str) -> str:
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class HttpSettings(_Section):
     """Where to listen, and how long a shutdown may take."""
 
     bind: Annotated[str, AfterValidator(_check_bind)] = "127.0.0.1:8000"
+    """Address and port to listen on."""
     grace_seconds: Annotated[float, Field(ge=0)] = 30.0
+    """How long SIGTERM waits for what was admitted."""
 
 
 class EngineSettings(_Section):
     """The device loop's dials; see EngineOptions."""
 
     threads: Count | None = None
+    """CPU threads for torch; without it what the container may use."""
     batch_rows: Count = EngineOptions.batch_rows
+    """Rows of one generator call."""
     proposal_block: Annotated[int, Field(ge=1, le=2**20)] = EngineOptions.proposal_block
+    """Latents weighed in one call."""
     queue_rows: Count = EngineOptions.queue_rows
+    """Samples that waiting requests of more than one batch may add up to."""
     queue_requests: Count = EngineOptions.queue_requests
+    """Requests that may wait."""
 
 
 class LimitSettings(_Section):
     """What one request may ask for."""
 
     max_n: Count = 100_000
+    """Samples of one request."""
     sheet_rows: Count = Limits.sheet_rows
+    """Samples on a contact sheet or scatter plot."""
     npz_bytes: Count = Limits.npz_bytes
+    """Bytes of an npz answer before compression."""
     json_bytes: Count = Limits.json_bytes
+    """Bytes of a JSON answer."""
     # Of a body: 20,000 latents of 100 numbers as npy. JSON of this size can take thirty times as much while it is read.
     body_bytes: Count = 8 * 2**20
+    """Bytes of a request's body."""
     max_proposals_per_sample: Count = EngineOptions.max_proposals_per_sample
+    """Proposals that a sample may cost on average; a method that needs more fails with `rejection_stalled`."""
     encoder_threads: Count = 2
+    """Answers encoded at the same time."""
 
 
 class Settings(BaseSettings):
@@ -87,12 +101,18 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
+        use_attribute_docstrings=True,
         nested_model_default_partial_update=True,
     )
 
     bundles: Path = Path("bundles")
+    """Folder of bundles, or one bundle."""
     default_model: str | None = None
+    """Model of requests that name none; without it `fashion-mnist`, else the first that loads."""
     log: Literal["auto", "json", "pretty"] = "auto"
+    """Form of the log lines; `auto` is `pretty` on a terminal and `json` elsewhere."""
+    tracing: bool = False
+    """Send OpenTelemetry traces (needs the extra `otel`); OTEL_EXPORTER_OTLP_ENDPOINT says where."""
     http: HttpSettings = HttpSettings()
     engine: EngineSettings = EngineSettings()
     limits: LimitSettings = LimitSettings()

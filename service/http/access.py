@@ -5,16 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.http.hangup import CLIENT_CLOSED_REQUEST
 from service.http.problems import ProblemError, problem_response
 from service.http.records import RequestRecord, new_record
-from service.metrics.registry import NO_METHOD, Metrics
+from service.metrics.registry import NO_METHOD, NO_ROUTE, OTHER_VERB, VERBS, Metrics
+from service.tracing import trace_request
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 logger = logging.getLogger("winnow.access")
 SAMPLE_PATH = "/sample"
+# Asked every few seconds by machines; a trace of them tells nothing.
+UNTRACED = ("/livez", "/readyz", "/startupz", "/metrics")
 
 
 class InFlight:
@@ -41,8 +49,8 @@ class InFlight:
 class AccessLayer:
     """Every answer carries X-Request-ID and Server-Timing, every failure is a problem, every request one line."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, in_flight: InFlight) -> None:
-        self._app, self._metrics, self._in_flight = app, metrics, in_flight
+    def __init__(self, app: ASGIApp, metrics: Metrics, in_flight: InFlight, tracer: Tracer | None = None) -> None:
+        self._app, self._metrics, self._in_flight, self._tracer = app, metrics, in_flight, tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -64,23 +72,56 @@ class AccessLayer:
             self._note(scope, record, answer)
 
     def _note(self, scope: Scope, record: RequestRecord, answer: _Answer) -> None:
-        seconds = perf_counter() - record.started
-        if scope["path"] == SAMPLE_PATH and scope["method"] in ("GET", "POST"):
-            outcome = record.outcome or _outcome(answer.status)
-            self._metrics.requests.labels(record.method or NO_METHOD, outcome).inc()
-            self._metrics.request_seconds.labels(record.method or NO_METHOD).observe(seconds)
+        seconds, outcome = perf_counter() - record.started, record.outcome or _outcome(answer.status)
+        self._count(scope, record, answer, outcome, seconds)
+        if self._tracer is not None and scope["path"] not in UNTRACED:
+            record.trace_id = _trace(self._tracer, scope, record, answer, outcome)
+        facts = ("trace_id", "model", "method", "n", "rows")
         fields = {
             "request_id": record.request_id,
             "verb": scope["method"],
             "path": scope["path"],
             "status": answer.status,
-            "outcome": record.outcome or _outcome(answer.status),
+            "outcome": outcome,
             "ms": round(1e3 * seconds, 2),
             "bytes": answer.size,
-            **{name: value for name in ("model", "method", "n") if (value := getattr(record, name)) is not None},
+            **{name: value for name in facts if (value := getattr(record, name)) is not None},
             **{f"{stage}_ms": round(1e3 * spent, 2) for stage, spent in record.stages.items()},
         }
         logger.info("request", extra=fields)
+
+    def _count(self, scope: Scope, record: RequestRecord, answer: _Answer, outcome: str, seconds: float) -> None:
+        metrics, verb = self._metrics, scope["method"]
+        status = str(answer.status or CLIENT_CLOSED_REQUEST)
+        metrics.http_seconds.labels(verb if verb in VERBS else OTHER_VERB, route_of(scope), status).observe(seconds)
+        if scope["path"] == SAMPLE_PATH and verb in ("GET", "POST"):
+            method = record.method or NO_METHOD
+            metrics.requests.labels(method, outcome).inc()
+            metrics.request_seconds.labels(method).observe(seconds)
+            if answer.first_byte is not None:
+                metrics.first_byte_seconds.labels(method).observe(answer.first_byte - record.started)
+
+
+def route_of(scope: Scope) -> str:
+    """The template of the path, never the path itself: a metric's labels must be few. Known once routing is over."""
+    path = getattr(scope.get("route"), "path", None)
+    return path if isinstance(path, str) else NO_ROUTE
+
+
+def _trace(tracer: Tracer, scope: Scope, record: RequestRecord, answer: _Answer, outcome: str) -> str:
+    attributes: dict[str, str | int] = {
+        "http.request.method": scope["method"],
+        "http.route": route_of(scope),
+        "http.response.status_code": answer.status or CLIENT_CLOSED_REQUEST,
+        "winnow.request_id": record.request_id,
+        "winnow.outcome": outcome,
+        **{
+            f"winnow.{name}": value for name in ("model", "method", "n") if (value := getattr(record, name)) is not None
+        },
+    }
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    name = f"{scope['method']} {route_of(scope)}"
+    return trace_request(tracer, name, headers, record.started, record.stages, attributes, outcome == "failed")
 
 
 class _Answer:
@@ -89,6 +130,7 @@ class _Answer:
     def __init__(self, record: RequestRecord, send: Send) -> None:
         self._record, self._send = record, send
         self.status: int | None = None
+        self.first_byte: float | None = None
         self.size = 0
 
     async def send(self, message: Message) -> None:
@@ -99,6 +141,8 @@ class _Answer:
             headers["Server-Timing"] = self._record.server_timing()
         elif message["type"] == "http.response.body":
             self.size += len(message.get("body", b""))
+            if self.size and self.first_byte is None:
+                self.first_byte = perf_counter()
         await self._send(message)
 
 

@@ -22,6 +22,6 @@ async def answer_rows(request: Request, rows: Rows, fmt: Format, headers: Mappin
     body = await asyncio.get_running_loop().run_in_executor(service.encoders, fmt.encode, rows)
     encode = perf_counter() - started
     service.engine.metrics.stage_seconds.labels("encode").observe(encode)
-    record.stages = {**rows.stages, "encode": encode}
+    record.stages, record.rows = {**rows.stages, "encode": encode}, rows.n
     told = {"Sample-Count": str(rows.n), "Sample-Model": rows.model, "Sample-Fingerprint": rows.fingerprint}
     return Response(body, headers={**told, **headers}, media_type=fmt.media_type)

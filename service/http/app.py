@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -24,12 +25,17 @@ from service.http.problems import (
     problem_response,
     request_id_of,
 )
-from service.http.state import Service
+from service.http.standing import REFUSALS, set_standing
+from service.http.state import Service, service_of
 from service.settings import Settings
 
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
-def create_app(engine: Engine, settings: Settings) -> FastAPI:
+
+def create_app(engine: Engine, settings: Settings, tracer: Tracer | None = None) -> FastAPI:
     """An application over a started engine; ``app.state.service`` holds what the routes share."""
+    set_standing(engine)
     workers = settings.limits.encoder_threads
     service = Service(engine, settings, ThreadPoolExecutor(workers, thread_name_prefix="winnow-encode"))
     app = FastAPI(
@@ -39,7 +45,7 @@ def create_app(engine: Engine, settings: Settings) -> FastAPI:
         docs_url=None,  # FastAPI's own pages load scripts from a CDN
         redoc_url=None,
         redirect_slashes=False,
-        middleware=[Middleware(AccessLayer, metrics=engine.metrics, in_flight=service.in_flight)],
+        middleware=[Middleware(AccessLayer, metrics=engine.metrics, in_flight=service.in_flight, tracer=tracer)],
     )
     app.state.service = service
     for router in (samples.build_router(), *(module.router for module in (latents, catalog, probes, docs, page))):
@@ -53,6 +59,8 @@ def create_app(engine: Engine, settings: Settings) -> FastAPI:
 
 async def _answer_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)
+    if error.code in REFUSALS:
+        service_of(request).engine.metrics.refused.labels(error.code).inc()
     return problem_response(error, request.url.path, request_id_of(request))
 
 

@@ -41,9 +41,11 @@ async def startupz(request: Request) -> Response:
 
 
 @router.get("/metrics")
-def metrics(request: Request) -> Response:
+async def metrics(request: Request) -> Response:
     """Prometheus text."""
-    return Response(service_of(request).engine.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+    engine = service_of(request).engine
+    engine.metrics.ready.set(engine.unready() is None)
+    return Response(engine.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/info")

@@ -20,6 +20,7 @@ from service.http.app import create_app
 from service.http.state import Service
 from service.metrics.registry import Metrics
 from service.settings import Settings, parse_bind
+from service.tracing import otlp_provider
 
 logger = logging.getLogger("winnow.server")
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -36,6 +37,8 @@ def serve(settings: Settings) -> int:
     for number in SIGNALS:
         # Before the first request nothing was admitted, so nothing is to be finished.
         signal.signal(number, lambda *_: _exit_now())
+    provider = otlp_provider() if settings.tracing else None
+    tracer = None if provider is None else provider.get_tracer("winnow")
     listener = bind(settings.http.bind)
     try:
         engine = build_engine(settings, Metrics())
@@ -43,7 +46,9 @@ def serve(settings: Settings) -> int:
     except BaseException:
         listener.close()
         raise
-    DrainingServer(create_app(engine, settings), settings.http.grace_seconds).run(sockets=[listener])
+    DrainingServer(create_app(engine, settings, tracer), settings.http.grace_seconds).run(sockets=[listener])
+    if provider is not None:
+        provider.shutdown()
     if not engine.close(LAST_SECONDS):
         logger.error("a batch did not end in time", extra={"seconds": LAST_SECONDS})
         _exit_now()

@@ -1,17 +1,23 @@
-"""Every metric of the server, in one place, on a registry of its own."""
+"""Every metric of the server, in one place, on a registry of its own. docs/metrics.md is made from it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import product
+from typing import Any, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
     Histogram,
+    ProcessCollector,
     disable_created_metrics,
-    generate_latest,
 )
+
+from service.metrics.exposition import Exposition
 
 # A second series for each counter, which nothing here reads.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -19,94 +25,208 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 # From half a millisecond (a 2-D point) to minutes (100,000 images on a small CPU).
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-STAGES = ("queue", "propose", "score", "refine", "decode", "encode")
+STAGES = ("queue", "propose", "score", "refine", "decode", "transfer", "encode")
 OUTCOMES = ("ok", "not_modified", "invalid", "refused", "failed", "cancelled")
 # Why a decoded row reached nobody: it filled up a batch; its request was cancelled or failed; a method decoded it to
 # choose another, or to learn something; it was left over when its seeded request was done; its supply was dropped;
 # its request wanted only the latent.
 WASTE = ("padding", "cancelled", "failed", "rejected", "surplus", "evicted", "latents_only")
+# Why a batch was sent to the device: no further row fitted, or no further row was there.
+BATCH_REASONS = ("full", "drained")
+POOL_RESULTS = ("hit", "miss")
+MODEL_STATES = ("ready", "broken")
 NO_METHOD = "none"
+VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
+OTHER_VERB = "_OTHER"
+NO_ROUTE = "unmatched"
+
+
+class Known(StrEnum):
+    """Label values that are known only once a server runs, in the words of docs/metrics.md."""
+
+    MODEL = "the models that are served"
+    METHOD = "the sampling methods"
+    ASKED = f"the sampling methods, `{NO_METHOD}` where the request named none that exists"
+    CODE = "the error codes of status 429, 503 and 504"
+    ROUTE = f"the path templates of /docs, `{NO_ROUTE}` for all other paths"
+    VERB = f"the HTTP methods, `{OTHER_VERB}` for words that are none"
+    STATUS = "the status codes sent, `499` where the client hung up first"
+    VERSION = "as in the bundle"
+    DIGEST = "of the bundle, its first 12 characters"
+    FINGERPRINT = "as in Sample-Fingerprint"
+
+
+Values = tuple[str, ...] | Known
+Made = TypeVar("Made", Counter, Gauge, Histogram)
+
+
+@dataclass(frozen=True)
+class Description:
+    """One metric as it is exposed; ``labels`` with the values that each may have."""
+
+    name: str
+    kind: str
+    unit: str
+    labels: Mapping[str, Values]
+    meaning: str
 
 
 class Metrics:
     """One instance a server; label sets are created at 0 so that rates exist before the first event."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        pair = ("model", "method")
-        self.requests = Counter(
-            "winnow_requests", "Requests for samples, by how they ended.", ("method", "outcome"), registry=registry
-        )
-        self.samples = Counter("winnow_samples", "Samples handed over.", pair, registry=registry)
-        self.proposals = Counter("winnow_proposals", "Proposals evaluated.", pair, registry=registry)
-        self.accepted = Counter("winnow_accepted", "Proposals accepted, surplus included.", pair, registry=registry)
-        self.expected_accepted = Counter(
-            "winnow_expected_accepted", "Acceptances that the bundle's calibration foretells.", pair, registry=registry
-        )
-        self.weight_bound_exceeded = Counter(
-            "winnow_weight_bound_exceeded", "Proposals whose weight is above the cap.", ("model",), registry=registry
-        )
-        self.ratio_bound_exceeded = Counter(
-            "winnow_ratio_bound_exceeded",
-            "Proposals whose density ratio is above the bound of the pilot run that drs rejects by.",
-            ("model",),
-            registry=registry,
-        )
-        self.mean_weight = Gauge(
-            "winnow_mean_weight", "Mean importance weight of all proposals so far.", ("model",), registry=registry
-        )
-        self.decoded_rows = Counter(
-            "winnow_decoded_rows", "Rows through a generator, padding included.", ("model",), registry=registry
-        )
-        self.delivered_rows = Counter(
-            "winnow_delivered_rows", "Decoded rows that a request got.", ("model",), registry=registry
-        )
-        self.supply_rows = Gauge(
-            "winnow_supply_rows", "Decoded rows that wait for a request.", ("model",), registry=registry
-        )
-        self.rows_wasted = Counter(
-            "winnow_rows_wasted", "Decoded rows that nobody got.", ("reason",), registry=registry
-        )
-        self.stage_seconds = Histogram(
-            "winnow_stage_duration_seconds", "Time in a stage, per batch or answer.", ("stage",),
-            buckets=SECONDS, registry=registry,
+        self.registry = CollectorRegistry()
+        self._exposition = Exposition(self.registry)
+        self.described: list[Description] = []
+        self._made: list[tuple[Any, Mapping[str, Values]]] = []
+        ProcessCollector(registry=self.registry)
+        self._requests()
+        self._sampling()
+        self._device()
+        self._standing()
+        self._create({})
+
+    def _requests(self) -> None:
+        asked: dict[str, Values] = {"method": Known.ASKED}
+        http: dict[str, Values] = {
+            "http_request_method": Known.VERB, "http_route": Known.ROUTE, "http_response_status_code": Known.STATUS,
+        }  # fmt: skip
+        self.requests = self._make(
+            Counter, "winnow_requests", "requests", "Requests for samples, by how they ended.",
+            {**asked, "outcome": OUTCOMES},
         )  # fmt: skip
-        self.request_seconds = Histogram(
-            "winnow_request_duration_seconds", "Time from a request for samples to the end of its answer.",
-            ("method",), buckets=SECONDS, registry=registry,
+        self.request_seconds = self._make(
+            Histogram, "winnow_request_duration_seconds", "seconds",
+            "Time from a request for samples to the end of its answer.", asked, SECONDS,
         )  # fmt: skip
-        self.batch_rows = Histogram("winnow_batch_rows", "Rows of a generator call.", buckets=ROWS, registry=registry)
-        self.queue_rows = Gauge("winnow_queue_rows", "Rows admitted and not yet made.", registry=registry)
-        self.model_info = Gauge(
-            "winnow_model_info", "1 for each model that is served.", ("model", "version", "digest"), registry=registry
+        self.first_byte_seconds = self._make(
+            Histogram, "winnow_time_to_first_byte_seconds", "seconds",
+            "Time from a request for samples to the first byte of its answer.", asked, SECONDS,
+        )  # fmt: skip
+        self.refused = self._make(
+            Counter, "winnow_refused", "requests", "Requests refused for lack of room, time or quota, by error code.",
+            {"code": Known.CODE},
+        )  # fmt: skip
+        self.http_seconds = self._make(
+            Histogram, "http_server_request_duration_seconds", "seconds",
+            "Time of any HTTP request (OpenTelemetry's http.server.request.duration).", http, SECONDS,
+        )  # fmt: skip
+
+    def _sampling(self) -> None:
+        model: dict[str, Values] = {"model": Known.MODEL}
+        pair: dict[str, Values] = {**model, "method": Known.METHOD}
+        self.samples = self._make(Counter, "winnow_samples", "rows", "Samples handed over.", pair)
+        self.proposals = self._make(Counter, "winnow_proposals", "proposals", "Proposals evaluated.", pair)
+        self.accepted = self._make(
+            Counter, "winnow_accepted", "proposals", "Proposals accepted, surplus included.", pair
         )
-        self.ready = Gauge("winnow_ready", "1 while the server takes work.", registry=registry)
-        for stage in STAGES:
-            self.stage_seconds.labels(stage)
-        for reason in WASTE:
-            self.rows_wasted.labels(reason)
+        self.expected_accepted = self._make(
+            Counter, "winnow_expected_accepted", "proposals",
+            "Acceptances that the bundle's calibration foretells.", pair,
+        )  # fmt: skip
+        self.weight_bound_exceeded = self._make(
+            Counter, "winnow_weight_bound_exceeded", "proposals", "Proposals whose weight is above the cap.", model
+        )
+        self.ratio_bound_exceeded = self._make(
+            Counter, "winnow_ratio_bound_exceeded", "proposals",
+            "Proposals whose density ratio is above the bound of the pilot run that drs rejects by.", model,
+        )  # fmt: skip
+        self.mean_weight = self._make(
+            Gauge, "winnow_mean_weight", "1",
+            "Mean importance weight of all proposals so far, 0 before the first.", model,
+        )  # fmt: skip
+        self.pool_latents = self._make(
+            Gauge, "winnow_pool_latents", "rows", "Accepted latents in stock for unseeded requests.", pair
+        )
+        self.pool_requests = self._make(
+            Counter, "winnow_pool_requests", "requests",
+            "Unseeded requests, by whether the stock held all they asked for.", {"result": POOL_RESULTS},
+        )  # fmt: skip
+
+    def _device(self) -> None:
+        model: dict[str, Values] = {"model": Known.MODEL}
+        self.decoded_rows = self._make(
+            Counter, "winnow_decoded_rows", "rows", "Rows through a generator, padding included.", model
+        )
+        self.delivered_rows = self._make(
+            Counter, "winnow_delivered_rows", "rows", "Decoded rows that a request got.", model
+        )
+        self.supply_rows = self._make(
+            Gauge, "winnow_supply_rows", "rows", "Decoded rows that wait for a request.", model
+        )
+        self.rows_wasted = self._make(
+            Counter, "winnow_rows_wasted", "rows", "Decoded rows that nobody got.", {"reason": WASTE}
+        )
+        self.stage_seconds = self._make(
+            Histogram, "winnow_stage_duration_seconds", "seconds", "Time in a stage, per batch or answer.",
+            {"stage": STAGES}, SECONDS,
+        )  # fmt: skip
+        self.batch_rows = self._make(Histogram, "winnow_batch_rows", "rows", "Rows of a generator call.", {}, ROWS)
+        self.batches = self._make(
+            Counter, "winnow_batches", "batches", "Batches sent to the device, by why no further row was added.",
+            {"reason": BATCH_REASONS},
+        )  # fmt: skip
+        self.queue_rows = self._make(Gauge, "winnow_queue_rows", "rows", "Rows admitted and not yet made.", {})
+        self.queue_requests = self._make(
+            Gauge, "winnow_queue_requests", "requests", "Requests admitted and not yet done.", {}
+        )
+        self.device_memory = self._make(
+            Gauge, "winnow_device_memory_bytes", "bytes", "Accelerator memory that tensors hold; 0 on a CPU.", {}
+        )
+        self.oom = self._make(Counter, "winnow_oom", "batches", "Batches that did not fit the device's memory.", {})
+
+    def _standing(self) -> None:
+        """What changes seldom or never while a server runs."""
+        model: dict[str, Values] = {"model": Known.MODEL}
+        self.ready = self._make(Gauge, "winnow_ready", "1", "1 while the server takes work, as /readyz says.", {})
+        self.models = self._make(
+            Gauge, "winnow_models", "models", "Bundles found, by whether they could be loaded.", {"state": MODEL_STATES}
+        )
+        self.model_info = self._make(
+            Gauge, "winnow_model_info", "1", "1 for each model that is served.",
+            {**model, "version": Known.VERSION, "digest": Known.DIGEST},
+        )  # fmt: skip
+        self.fingerprint_info = self._make(
+            Gauge, "winnow_fingerprint_info", "1", "1 for each model and what its seeded bytes depend on.",
+            {**model, "fingerprint": Known.FINGERPRINT},
+        )  # fmt: skip
+        self.queue_rows_limit = self._make(
+            Gauge, "winnow_queue_rows_limit", "rows", "What large requests may park (engine.queue_rows).", {}
+        )
+        self.queue_requests_limit = self._make(
+            Gauge, "winnow_queue_requests_limit", "requests", "How many may wait (engine.queue_requests).", {}
+        )
+        self.batch_rows_limit = self._make(
+            Gauge, "winnow_batch_rows_limit", "rows", "The largest generator call (engine.batch_rows).", {}
+        )
 
     def prepare(self, models: Iterable[str], methods: Iterable[str]) -> None:
         """Create every label set of these models and methods at 0."""
         methods = tuple(methods)
-        for method in (*methods, NO_METHOD):
-            self.request_seconds.labels(method)
-            for outcome in OUTCOMES:
-                self.requests.labels(method, outcome)
-        for model in models:
-            for by_model in (
-                self.weight_bound_exceeded, self.ratio_bound_exceeded, self.mean_weight, self.decoded_rows,
-                self.delivered_rows, self.supply_rows,
-            ):  # fmt: skip
-                by_model.labels(model)
-            for method in methods:
-                for by_pair in (self.samples, self.proposals, self.accepted, self.expected_accepted):
-                    by_pair.labels(model, method)
+        self._create({Known.MODEL: tuple(models), Known.METHOD: methods, Known.ASKED: (*methods, NO_METHOD)})
 
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""
-        return generate_latest(self.registry)
+        return self._exposition.render()
 
     def value(self, name: str, **labels: str) -> float:
         """One sample by its exposed name; a missing one is 0."""
         return self.registry.get_sample_value(name, labels) or 0.0
+
+    def _make(
+        self, kind: type[Made], name: str, unit: str, meaning: str, labels: Mapping[str, Values],
+        buckets: tuple[float, ...] | None = None,
+    ) -> Made:  # fmt: skip
+        options: dict[str, Any] = {} if buckets is None else {"buckets": buckets}
+        made = kind(name, meaning, tuple(labels), registry=self.registry, **options)
+        self._made.append((made, labels))
+        exposed = f"{name}_total" if kind is Counter else name
+        self.described.append(Description(exposed, kind.__name__.lower(), unit, labels, meaning))
+        return made
+
+    def _create(self, known: Mapping[Known, tuple[str, ...]]) -> None:
+        for made, labels in self._made:
+            sets = [values if isinstance(values, tuple) else known.get(values) for values in labels.values()]
+            if sets and None not in sets:
+                for label_set in product(*(values for values in sets if values is not None)):
+                    made.labels(*label_set)

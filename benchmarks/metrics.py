@@ -1,0 +1,208 @@
+"""What metrics cost: throughput with them over throughput without, and how long /metrics takes under full load.
+
+python -m benchmarks.metrics --bundle bundles/gaussians-25 --pairs 30
+
+Throughput: two engines in one process, one with the real registry and one whose every metric does nothing, each under
+the whole application (without sockets, which would only dilute the difference); rounds of the two in random order,
+samples per CPU second (all threads; on a machine that others use too, wall time says little) as a ratio by pair, its
+mean with a 97% Student interval of the logarithms. ``small`` are requests for one point each, 64 at a time: the most
+events a sample. ``large`` is one request for many.
+
+/metrics: a real server over a socket, closed-loop clients that keep its queue full, one scrape after another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from math import exp, log
+from pathlib import Path
+from statistics import mean, quantiles, stdev
+from time import perf_counter, process_time
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from scipy.stats import t as student
+
+from service.engine.engine import Engine
+from service.engine.options import EngineOptions
+from service.http.app import create_app
+from service.metrics.registry import Metrics
+from service.settings import Settings
+
+LEVEL = 0.97
+SMALL_REQUESTS, AT_ONCE = 256, 64
+LARGE_ROWS = 20_000
+CLIENTS = 8
+WORKLOADS = ("small", "large")
+
+
+class Nothing:
+    """A metric that does nothing."""
+
+    def labels(self, *values: str) -> Nothing:
+        return self
+
+    def inc(self, amount: float = 1) -> None:
+        pass
+
+    dec = set = observe = inc
+
+
+def silent() -> Metrics:
+    """A registry whose metrics do nothing."""
+    metrics = Metrics()
+    for name, value in list(vars(metrics).items()):
+        if hasattr(value, "labels") and name != "registry":
+            setattr(metrics, name, Nothing())
+    metrics._made.clear()
+    return metrics
+
+
+async def ask(app: FastAPI, query: str) -> None:
+    """One request through the whole application. Raises RuntimeError unless it is answered with 200."""
+    statuses: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        if statuses == [] and not asked:
+            asked.append(True)
+            return {"type": "http.request", "body": b"", "more_body": False}
+        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    asked: list[bool] = []
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "path": "/sample",
+        "raw_path": b"/sample", "query_string": query.encode(), "headers": [], "scheme": "http",
+        "server": ("benchmark", 80), "client": ("benchmark", 1), "root_path": "",
+    }  # fmt: skip
+    await app(scope, receive, send)
+    if statuses != [200]:
+        raise RuntimeError(f"{query} was answered with {statuses}")
+
+
+async def small(app: FastAPI) -> None:
+    for _ in range(SMALL_REQUESTS // AT_ONCE):
+        await asyncio.gather(*(ask(app, "n=1&format=npz") for _ in range(AT_ONCE)))
+
+
+async def large(app: FastAPI) -> None:
+    await ask(app, f"n={LARGE_ROWS}&format=npz")
+
+
+def throughput_ratios(bundle: Path, pairs: int, load: Callable[[FastAPI], Coroutine[Any, Any, None]]) -> list[float]:
+    """Throughput with metrics over throughput without, one a pair of rounds."""
+    engines = [Engine(bundle, None, EngineOptions(), metrics) for metrics in (Metrics(), silent())]
+    for engine in engines:
+        engine.start()
+    apps = [create_app(engine, Settings()) for engine in engines]
+    order, ratios = random.Random(0), []
+    with asyncio.Runner() as runner:
+
+        def seconds(app: FastAPI) -> float:
+            started = process_time()
+            runner.run(load(app))
+            return process_time() - started
+
+        for app in apps:
+            seconds(app)
+        for _ in range(pairs):
+            turns = [0, 1]
+            order.shuffle(turns)
+            took = {turn: seconds(apps[turn]) for turn in turns}
+            ratios.append(took[1] / took[0])
+    for engine in engines:
+        engine.close(60)
+    return ratios
+
+
+@contextmanager
+def server(bundle: Path) -> Iterator[str]:
+    """The address of a real server over ``bundle``, on a free port."""
+    command = [
+        sys.executable,
+        "-m",
+        "winnow",
+        "serve",
+        "--bundles",
+        str(bundle),
+        "--bind",
+        "127.0.0.1:0",
+        "--log",
+        "json",
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            lines = (json.loads(line) for line in process.stderr)
+            url = next(line["url"] for line in lines if line["event"] == "listening")
+            threading.Thread(target=process.stderr.read, daemon=True).start()
+            yield url
+        finally:
+            process.terminate()
+
+
+def scrape_seconds(bundle: Path, scrapes: int) -> list[float]:
+    """How long /metrics takes while ``CLIENTS`` threads keep the server busy with small and large requests."""
+    done = threading.Event()
+
+    def press(url: str, query: str) -> None:
+        with httpx.Client(base_url=url, timeout=120) as client:
+            while not done.is_set():
+                client.post(f"/sample?{query}").raise_for_status()
+
+    with server(bundle) as url, httpx.Client(base_url=url, timeout=120) as scraper:
+        queries = ["n=1&format=npz", f"n={LARGE_ROWS}&format=npz"]
+        threads = [threading.Thread(target=press, args=(url, queries[i % 2])) for i in range(CLIENTS)]
+        for thread in threads:
+            thread.start()
+        took = []
+        try:
+            for _ in range(scrapes + 1):
+                started = perf_counter()
+                scraper.get("/metrics").raise_for_status()
+                took.append(perf_counter() - started)
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join()
+    return took[1:]  # the first one opens the connection
+
+
+def interval(ratios: list[float]) -> tuple[float, float, float]:
+    """Geometric mean and its Student interval."""
+    logs = [log(ratio) for ratio in ratios]
+    half = float(student.ppf((1 + LEVEL) / 2, len(logs) - 1)) * stdev(logs) / len(logs) ** 0.5
+    return exp(mean(logs)), exp(mean(logs) - half), exp(mean(logs) + half)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path, default=Path("bundles/gaussians-25"))
+    parser.add_argument("--pairs", type=int, default=30)
+    parser.add_argument("--scrapes", type=int, default=200)
+    args = parser.parse_args()
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    for name, load in zip(WORKLOADS, (small, large), strict=True):
+        middle, low, high = interval(throughput_ratios(args.bundle, args.pairs, load))
+        print(f"throughput with metrics / without, {name}: {middle:.4f} [{low:.4f}, {high:.4f}], {args.pairs} pairs")
+    took = scrape_seconds(args.bundle, args.scrapes)
+    cuts = quantiles(took, n=100)
+    print(f"/metrics under load, ms: median {1e3 * cuts[49]:.1f}, p95 {1e3 * cuts[94]:.1f}, {args.scrapes} scrapes")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
