@@ -1,4 +1,5 @@
-# make serve | test | lint | data | bundles | gpu-check        (PYTHON=python3.12, PORT=..., TORCH_PIP_ARGS=... to change)
+# make serve | test | lint | data | bundles | gpu-check | image | containers | sbom | audit
+# (PYTHON=python3.12, PORT=..., TORCH_PIP_ARGS=... to change)
 PYTHON ?= python3
 VENV ?= .venv
 BIND ?= 127.0.0.1:8000
@@ -8,9 +9,10 @@ TORCH_PIP_ARGS ?=
 OUT ?= runs/gpu-check
 
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock
+QUIET := --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip install $(QUIET) -c requirements.lock
 
-.PHONY: serve test lint data bundles gpu-check clean
+.PHONY: serve test lint data bundles gpu-check image containers sbom audit clean
 
 serve: $(VENV)/.core
 	WINNOW_HTTP__BIND=$${WINNOW_HTTP__BIND:-$(BIND)} $(BIN)/winnow serve
@@ -22,6 +24,8 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/hadolint docker/Dockerfile docker/testing/*.Dockerfile
+	$(BIN)/shellcheck --external-sources docker/test.sh docker/testing/*.sh .ci/run
 
 data: $(VENV)/.train
 	$(BIN)/winnow data
@@ -32,13 +36,34 @@ bundles: $(VENV)/.train
 gpu-check: $(VENV)/.train
 	$(BIN)/python -m benchmarks.gpu_check --out $(OUT)
 
+image:
+	DOCKER_BUILDKIT=1 docker build -f docker/Dockerfile -t winnow:cpu .
+
+# Builds the image, brings up docker-compose.yml and checks it; brings what it needs on Debian as root.
+containers:
+	docker/test.sh
+
+# What the service is made of, as CycloneDX: an environment with nothing else in it is installed and listed.
+sbom: $(VENV)/.audit
+	$(PYTHON) -m venv --clear $(VENV)/service
+	$(VENV)/service/bin/python -m pip install $(QUIET) -c requirements.lock $(TORCH_PIP_ARGS) torch
+	$(VENV)/service/bin/python -m pip install $(QUIET) -c requirements.lock .
+	$(VENV)/service/bin/python -m pip uninstall --quiet --yes pip
+	mkdir -p build
+	$(VENV)/audit/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application \
+	  --output-reproducible --of JSON -o build/sbom.json $(VENV)/service/bin/python
+
+# Known vulnerabilities of everything in the lock. Needs the network; without it --strict fails rather than says "none".
+audit: $(VENV)/.audit
+	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip -r requirements.lock
+
 clean:
 	rm -rf $(VENV)
 
 $(VENV)/.core: pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	@# torch on its own, so that its index serves nothing else
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock $(TORCH_PIP_ARGS) torch
+	$(BIN)/python -m pip install $(QUIET) -c requirements.lock $(TORCH_PIP_ARGS) torch
 	$(PIP) -e .
 	@touch $@
 
@@ -48,4 +73,10 @@ $(VENV)/.train: $(VENV)/.core
 
 $(VENV)/.dev: $(VENV)/.core
 	$(PIP) -e '.[dev]'
+	@touch $@
+
+# In an environment of their own: their dependencies are none of ours.
+$(VENV)/.audit:
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install $(QUIET) cyclonedx-bom==7.5.0 pip-audit==2.10.1
 	@touch $@

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ def register(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    # Process 1 of a container loses a signal that it does not handle, and the imports below take seconds.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     from service.http.server import serve
     from service.logs import configure_logs
     from service.settings import load_settings
