@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import json
 import math
+import os
 import sys
 import types
 from collections.abc import Callable, Coroutine, Sequence
@@ -22,6 +23,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from benchmarks.serving import drain, fairness, hangups, mixed, overload, seeds, throughput
 from benchmarks.serving.ceiling import client_ceiling
+from benchmarks.serving.machine import moment, others
 from benchmarks.serving.processes import ServerFailed, Target
 from benchmarks.serving.report import Report
 from benchmarks.serving.windows import MeasurementFailed
@@ -110,11 +112,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = {name: getattr(args, name) for name in _dials(kind) if getattr(args, name) is not None}
     settings = kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
     target = Target(None if args.random_128 else args.bundle, args.threads, args.url, tuple(args.server))
+    before = moment()
     try:
         report = asyncio.run(work(target, settings))
     except (ServerFailed, MeasurementFailed, ValueError) as error:
         print(f"benchmarks.serve: {error}", file=sys.stderr)
         return 2
+    taken = others(before, moment())
+    report.lines.append(f"{os.cpu_count()} processors, of which other processes took {taken:.2f} meanwhile.")
+    report.facts["taken_by_others"] = taken
     print(report.markdown())
     if args.json:
         args.json.write_text(json.dumps(_finite(report.document()), indent=2) + "\n")

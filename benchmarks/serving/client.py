@@ -95,6 +95,9 @@ class Connection(asyncio.Protocol):
             self.abort()
         except (BadResponse, OSError) as problem:
             error = str(problem) or type(problem).__name__
+        except asyncio.CancelledError:
+            self.abort()
+            raise
         finally:
             self._parser = None
         self.idle_since = finished = perf_counter()

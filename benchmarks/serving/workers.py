@@ -48,7 +48,7 @@ def bare_loop(bundle: Bundle, batch: int) -> Order:
 
 
 def engine_calls(folder: Path, threads: int) -> Order:
-    """Engine.submit(...).result(), no HTTP. Orders: ``{"calls": k, "n": 1, "method": ...}`` -> seconds of each."""
+    """Engine.submit(...).result(), no HTTP. Orders: ``{"calls": k, "n": 1, "method": ...}``."""
     from service.engine.jobs import SampleRequest
     from service.http.server import build_engine
     from service.metrics.registry import Metrics
@@ -57,13 +57,13 @@ def engine_calls(folder: Path, threads: int) -> Order:
     engine = build_engine(load_settings({"bundles": folder, "engine": {"threads": threads}}, {}), Metrics())
     engine.start()
 
-    def order(wanted: dict[str, Any]) -> list[float]:
-        seconds = []
+    def order(wanted: dict[str, Any]) -> dict[str, Any]:
+        seconds, cpu = [], process_time()
         for _ in range(wanted["calls"]):
             started = perf_counter()
             engine.submit(SampleRequest(wanted["n"], method=wanted["method"])).result()
             seconds.append(perf_counter() - started)
-        return seconds
+        return {"seconds": seconds, "cpu": process_time() - cpu}
 
     return order
 
