@@ -46,17 +46,16 @@ class Nothing(asyncio.Protocol):
         self._transport.write(ANSWER * data.count(b"\r\n\r\n"))
 
 
-async def client_ceiling(seconds: float = SECONDS) -> Ceiling:
+async def client_ceiling() -> Ceiling:
     """Measured now, on this machine, with a server in a process of its own."""
     port = free_port()
     process = _start(port)
     try:
         await _await_listener(port)
-        client = Client("127.0.0.1", port)
-        cpu = time.process_time()
-        run = await closed_loop(client, lambda _: Ask("/"), CLIENTS, seconds=seconds)
-        spent = time.process_time() - cpu
-        client.close()
+        async with Client("127.0.0.1", port) as client:
+            cpu = time.process_time()
+            run = await closed_loop(client, lambda _: Ask("/"), CLIENTS, seconds=SECONDS)
+            spent = time.process_time() - cpu
     finally:
         process.kill()
         process.wait()

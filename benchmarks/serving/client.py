@@ -7,6 +7,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any, Self
 
 from benchmarks.serving.response import BadResponse, ResponseParser
 
@@ -68,6 +69,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.idle_since = perf_counter()
+        self.lost: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport | None = None
         self._parser: ResponseParser | None = None
         self._over: asyncio.Future[None] | None = None
@@ -129,6 +131,7 @@ class Connection(asyncio.Protocol):
             self._rest(len(data) / self._read_rate)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set_result(None)
         if self._parser is None:
             return
         try:
@@ -159,11 +162,24 @@ class Connection(asyncio.Protocol):
 
 
 class Client:
-    """Connections to one server: an idle one if there is one, else a new one, as many as there are requests."""
+    """Connections to one server: an idle one if there is one, else a new one, as many as there are requests.
+
+    ``async with`` closes them all.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self._address, self._host = (host, port), f"{host}:{port}"
         self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        connections = list(self._open)
+        for connection in connections:
+            connection.abort()
+        await asyncio.gather(*(connection.lost for connection in connections))
 
     async def ask(self, ask: Ask) -> Answer:
         """Raises nothing: a refused connection is an Answer with ``error``, too."""
@@ -179,11 +195,6 @@ class Client:
 
     async def get(self, target: str) -> Answer:
         return await self.ask(Ask(target, verb="GET", keep=True))
-
-    def close(self) -> None:
-        for connection in self._idle:
-            connection.abort()
-        self._idle.clear()
 
     async def _connection(self, slow: bool) -> Connection:
         while self._idle and not slow:
@@ -202,6 +213,8 @@ class Client:
         except BaseException:
             handle.close()
             raise
+        self._open.add(connection)
+        connection.lost.add_done_callback(lambda _: self._open.discard(connection))
         return connection
 
 

@@ -55,7 +55,9 @@ async def measure(target: Target, settings: Settings) -> Report:
     ends: list[End] = []
     for _ in range(settings.times):
         with serving(target) as server:
-            ends.append(await _end(server, settings, float(rng.uniform(settings.earliest, settings.latest))))
+            async with Client(server.host, server.port) as client:
+                delay = float(rng.uniform(settings.earliest, settings.latest))
+                ends.append(await _end(server, client, settings, delay))
     verdicts = sum((end.verdicts for end in ends), Counter[str]())
     codes = Counter(end.code for end in ends)
     report = Report(f"drain: {settings.times} SIGTERMs under {settings.clients} clients")
@@ -76,8 +78,7 @@ async def measure(target: Target, settings: Settings) -> Report:
     return report
 
 
-async def _end(server: Server, settings: Settings, delay: float) -> End:
-    client = Client(server.host, server.port)
+async def _end(server: Server, client: Client, settings: Settings, delay: float) -> End:
     probe = await capacity(client, sample_target(64, format="npz"), 64, 4, 0.5)
     sizes = [n or max(1, round(settings.bulk_seconds * probe.rate)) for n in settings.sizes]
     asks = [Ask(sample_target(n, format="npz"), n) for n in sizes]
@@ -89,9 +90,9 @@ async def _end(server: Server, settings: Settings, delay: float) -> End:
     server.terminate()
     code = await asyncio.to_thread(server.wait, settings.grace + LEAVING_SECONDS)
     seconds = perf_counter() - signalled
-    async with asyncio.timeout(settings.grace):
-        run: Run = await load
-    client.close()
+    if code is None:
+        server.kill()  # so that those who wait for it learn it, and are counted as lost
+    run: Run = await load
     return End(code, seconds, Counter(verdict(outcome, signalled) for outcome in run.outcomes))
 
 

@@ -13,9 +13,9 @@ from benchmarks.serving.client import Ask, Client
 from benchmarks.serving.estimates import QUANTILES, quantile
 from benchmarks.serving.exposition import batch_seconds, books, scrape, settled
 from benchmarks.serving.load import Run, open_loop, poisson
-from benchmarks.serving.processes import Server, Target, serving
+from benchmarks.serving.processes import Server, Target
 from benchmarks.serving.report import Report, markdown_table, milliseconds
-from benchmarks.serving.windows import MeasurementFailed, capacity, require_answers
+from benchmarks.serving.windows import MeasurementFailed, capacity, require_answers, under_test
 
 GOAL_BATCHES, GOAL_SECONDS = 3, 0.005
 WARM_UP_SECONDS = 1.0
@@ -37,8 +37,8 @@ class Settings:
 
 async def measure(target: Target, settings: Settings) -> Report:
     """Latencies idle and under load. Raises MeasurementFailed, ServerFailed."""
-    with serving(target) as server:
-        able, client = abilities(server), Client(server.host, server.port)
+    async with under_test(target) as (server, client):
+        able = abilities(server)
         single = Ask(sample_target(1, method=settings.method), keep=True)
         await capacity(client, sample_target(256, method="prior", format="npz"), 256, 2, WARM_UP_SECONDS)
         rate = settings.per_batch / batch_seconds(scrape(server))
@@ -46,7 +46,7 @@ async def measure(target: Target, settings: Settings) -> Report:
         arrivals = [(at, single) for at in poisson(rate, settings.seconds, rng)]
         idle = await open_loop(client, arrivals[: max(1, len(arrivals) // 4)])
         before = scrape(server)
-        bulk = asyncio.create_task(_saturate(server, settings, able.first_format("npy", "npz")))
+        bulk = asyncio.create_task(_saturate(client, settings, able.first_format("npy", "npz")))
         await _until_queued(server, bulk)
         loaded = await open_loop(client, arrivals)
         batch = batch_seconds(scrape(server).since(before))
@@ -54,7 +54,6 @@ async def measure(target: Target, settings: Settings) -> Report:
         n = await _stop(bulk)
         require_answers(idle)
         require_answers(loaded)
-        client.close()
         report = Report(f"fairness: {able.model}, n = 1 under n = {n}, {target.threads} threads")
         report.lines += [
             f"{rate:.1f} single samples a second for {settings.seconds:.0f} s; one batch takes {1e3 * batch:.1f} ms.",
@@ -112,9 +111,9 @@ def _batches(seconds: float | None, batch: float) -> str:
     return "-" if seconds is None else f"{seconds / batch:.2f}"
 
 
-async def _saturate(server: Server, settings: Settings, fmt: str) -> int:
-    """Ask for bulk until cancelled; what is too much for one answer is halved. Returns never, the size is its state."""
-    client, n = Client(server.host, server.port), settings.bulk
+async def _saturate(client: Client, settings: Settings, fmt: str) -> int:
+    """Ask for bulk until cancelled; what is too much for one answer is halved. The size in use."""
+    n = settings.bulk
     try:
         while True:
             answer = await client.ask(Ask(sample_target(n, method=settings.method, format=fmt), n))

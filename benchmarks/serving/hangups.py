@@ -14,9 +14,9 @@ from benchmarks.serving.client import Ask, Client
 from benchmarks.serving.estimates import quantile, segment_means, slope_interval
 from benchmarks.serving.exposition import avoidable_waste, books, scrape, settled
 from benchmarks.serving.load import Outcome, closed_loop
-from benchmarks.serving.processes import Server, Target, serving
+from benchmarks.serving.processes import Server, Target
 from benchmarks.serving.report import Report, markdown_table
-from benchmarks.serving.windows import capacity
+from benchmarks.serving.windows import capacity, under_test
 
 WASTE_GOAL = 0.02
 # The first part fills caches, buffers and the allocator; the rest must not grow.
@@ -29,20 +29,21 @@ FLAT_BYTES = 16 * 2**20
 @dataclass(frozen=True)
 class Settings:
     """``requests`` of ``sizes`` in turn by ``clients`` in a closed loop; a share ``hang_ups`` leaves after a time drawn
-    uniformly from none to the median latency of its size."""
+    uniformly from none to the median latency of its size, which ``probe`` seconds of the same loop find."""
 
     requests: int = 5_000
     hang_ups: float = 0.2
     sizes: tuple[int, ...] = (1, 1, 1, 1, 1, 1, 1, 64)
     clients: int = 16
+    probe: float = 1.0
     method: str | None = None
     seed: int = 0
 
 
 async def measure(target: Target, settings: Settings) -> Report:
     """Waste and memory over the whole run. Raises MeasurementFailed, ServerFailed."""
-    with serving(target) as server:
-        able, client = abilities(server), Client(server.host, server.port)
+    async with under_test(target) as (server, client):
+        able = abilities(server)
         make = await _maker(client, server, settings)
         before, memory = scrape(server), []
         every = max(1, settings.requests // SAMPLES)
@@ -53,7 +54,6 @@ async def measure(target: Target, settings: Settings) -> Report:
             return make(number)
 
         run = await closed_loop(client, look, settings.clients, most=settings.requests)
-        client.close()
         await asyncio.sleep(0)
         page = settled(server)
     spent = page.since(before)
@@ -83,7 +83,7 @@ async def _maker(client: Client, server: Server, settings: Settings) -> Callable
     targets = {n: sample_target(n, method=settings.method, format="npz") for n in set(settings.sizes)}
     patience: dict[int, float] = {}
     for n, target in targets.items():
-        run = await capacity(client, target, n, settings.clients, 1.0)
+        run = await capacity(client, target, n, settings.clients, settings.probe)
         patience[n] = quantile([o.latency for o in run.outcomes], 0.5) or 0.0
 
     def make(number: int) -> Ask:

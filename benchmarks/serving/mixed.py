@@ -9,13 +9,13 @@ import numpy as np
 
 from benchmarks.serving.abilities import Abilities, abilities, sample_target
 from benchmarks.serving.ceiling import client_ceiling
-from benchmarks.serving.client import Ask, Client
+from benchmarks.serving.client import Ask
 from benchmarks.serving.estimates import QUANTILES, quantile
 from benchmarks.serving.exposition import Exposition, avoidable_waste, books, scrape, settled
 from benchmarks.serving.load import Outcome, Run, open_loop, poisson
-from benchmarks.serving.processes import Target, serving
+from benchmarks.serving.processes import Target
 from benchmarks.serving.report import Report, markdown_table, milliseconds
-from benchmarks.serving.windows import capacity
+from benchmarks.serving.windows import capacity, under_test
 
 PROBE_ROWS, PROBE_CLIENTS = 64, 8
 
@@ -52,8 +52,8 @@ class Settings:
 
 async def measure(target: Target, settings: Settings) -> Report:
     """Percentiles by class, goodput, waste, bytes, and whether the books balance afterwards."""
-    with serving(target) as server:
-        able, client = abilities(server), Client(server.host, server.port)
+    async with under_test(target) as (server, client):
+        able = abilities(server)
         probe = sample_target(PROBE_ROWS, method=settings.method, format=able.first_format("npy", "npz"))
         await capacity(client, probe, PROBE_ROWS, PROBE_CLIENTS, settings.probe / 4)
         rate = (await capacity(client, probe, PROBE_ROWS, PROBE_CLIENTS, settings.probe)).rate
@@ -62,7 +62,6 @@ async def measure(target: Target, settings: Settings) -> Report:
         run = await open_loop(client, arrivals)
         cpu = server.cpu_seconds() - cpu
         page = settled(server)
-        client.close()
     report = Report(f"mixed: {able.model}, {settings.load:g} of capacity for {settings.seconds:.0f} s")
     report.lines.append(
         f"Capacity {rate:.0f} images/s. {settings.hang_ups:.0%} of the clients hang up, {settings.slow:.0%} of those "

@@ -16,10 +16,10 @@ from benchmarks.serving.client import REFUSALS, Answer, Ask, Client
 from benchmarks.serving.estimates import quantile
 from benchmarks.serving.exposition import books, settled
 from benchmarks.serving.load import Run, open_loop, poisson
-from benchmarks.serving.processes import Target, serving
+from benchmarks.serving.processes import Target
 from benchmarks.serving.report import Report, markdown_table, milliseconds
 from benchmarks.serving.watch import Memory, watch_memory
-from benchmarks.serving.windows import capacity
+from benchmarks.serving.windows import capacity, under_test
 
 GOODPUT_GOAL, REFUSAL_SECONDS_GOAL = 0.9, 0.010
 # Of resident memory over the load: two answers in flight more or less, not a leak.
@@ -55,8 +55,8 @@ class Obedience:
 
 async def measure(target: Target, settings: Settings) -> Report:
     """One overload between two measurements of the capacity. Raises MeasurementFailed, ServerFailed."""
-    with serving(target) as server:
-        able, client = abilities(server), Client(server.host, server.port)
+    async with under_test(target) as (server, client):
+        able = abilities(server)
         one = sample_target(settings.n, method=settings.method, format=settings.format)
         await capacity(client, one, settings.n, settings.clients, settings.probe / 4)
         before = (await capacity(client, one, settings.n, settings.clients, settings.probe)).rate
@@ -69,7 +69,6 @@ async def measure(target: Target, settings: Settings) -> Report:
         async with watch_memory(server) as memory:
             run, obedient = await asyncio.gather(open_loop(client, arrivals), asyncio.gather(*obeying))
         after = (await capacity(client, one, settings.n, settings.clients, settings.probe)).rate
-        client.close()
         page = settled(server)
     report = Report(f"overload: {able.model}, {settings.factor:g} times capacity, n = {settings.n}")
     report.lines.append(

@@ -80,6 +80,12 @@ class Server:
         assert self._process is not None, "only a server of our own is told to stop"
         self._process.send_signal(signal.SIGTERM)
 
+    def kill(self) -> None:
+        """At once, with all its processes."""
+        for pid in [] if self.pid is None else family(self.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def wait(self, timeout: float) -> int | None:
         """The exit code, or None when it still runs after ``timeout`` seconds."""
         assert self._process is not None
@@ -111,6 +117,8 @@ def serving(target: Target) -> Iterator[Server]:
             raise ServerFailed(f"{target.url!r} is no URL, as in http://127.0.0.1:8000")
         yield Server(parts.hostname, parts.port or 80)
         return
+    if target.bundle is not None and not target.bundle.is_dir():
+        raise ServerFailed(f"there is no folder {target.bundle}; name a bundle, or use --random-128")
     with tempfile.TemporaryDirectory(prefix="winnow-bench-") as folder, (Path(folder) / "log").open("w+b") as log:
         port = free_port()
         command = serve_command(target, Path(folder), port)
@@ -120,9 +128,8 @@ def serving(target: Target) -> Iterator[Server]:
             _await_ready(server, process, Path(folder) / "log")
             yield server
         finally:
-            for pid in family(process.pid) if process.poll() is None else ():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            if process.poll() is None:
+                server.kill()
             process.wait()
 
 

@@ -98,14 +98,13 @@ class ResponseParser:
             start = bytes(view[:LONGEST_CHUNK_LINE])
             cut = start.find(b"\n")
             self._pending += start if cut < 0 else start[:cut]
+            view = view[len(start) if cut < 0 else cut + 1 :]
             if len(self._pending) > LONGEST_CHUNK_LINE:
                 raise BadResponse("a chunk's size does not end")
-            if cut < 0:
-                return
-            line = bytes(self._pending).strip()
-            self._pending.clear()
-            view = view[cut + 1 :]
-            self._read_chunk_line(line)
+            if cut >= 0:
+                line = bytes(self._pending).strip()
+                self._pending.clear()
+                self._read_chunk_line(line)
 
     def _read_chunk_line(self, line: bytes) -> None:
         """A chunk's size, the empty line that ends a chunk, a trailer, or the empty line that ends it all."""

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from benchmarks.serving.abilities import Abilities, abilities, sample_target
 from benchmarks.serving.client import Ask, Client
 from benchmarks.serving.load import Run, open_loop
-from benchmarks.serving.processes import Target, serving
+from benchmarks.serving.processes import Target
 from benchmarks.serving.report import Report
-from benchmarks.serving.windows import MeasurementFailed
+from benchmarks.serving.windows import MeasurementFailed, under_test
 
 METHODS = ("prior", "latentrs", "latentga", "latentrsga")
 FORMATS = ("npz", "png", "json", "npy", "zip", "ndjson", "safetensors", "webp", "jpeg")
@@ -39,15 +39,14 @@ class Settings:
 
 async def measure(target: Target, settings: Settings) -> Report:
     """Every law, with how often it was tried. Raises MeasurementFailed, ServerFailed."""
-    with serving(target) as server:
-        able, client = abilities(server), Client(server.host, server.port)
+    async with under_test(target) as (server, client):
+        able = abilities(server)
         asks = catalogue(settings, able)
         alone = {ask: await _alone(client, ask) for ask in asks}
         report = Report(f"seeds: {able.model}, {settings.times} schedules over {len(asks)} seeded requests")
         report.facts |= {"settings": asdict(settings), "requests": [ask.target for ask in asks]}
         await _schedules(report, client, settings, alone)
         await _stream_laws(report, client, settings, able)
-        client.close()
     if target.url is None:
         await _other_process(report, target, able, alone)
     return report
@@ -141,15 +140,14 @@ def _equal(first: Mapping[str, NDArray[np.generic]], second: Mapping[str, NDArra
 
 
 async def _other_process(report: Report, target: Target, able: Abilities, alone: Mapping[Ask, str]) -> None:
-    with serving(target) as server:
-        other, client = abilities(server), Client(server.host, server.port)
+    async with under_test(target) as (server, client):
+        other = abilities(server)
         report.goal(
             f"another process has the same fingerprint: {able.fingerprint} and {other.fingerprint}",
             able.fingerprint == other.fingerprint,
             law=True,
         )
         different: Sequence[str] = [ask.target for ask, digest in alone.items() if await _alone(client, ask) != digest]
-        client.close()
     report.goal(
         f"another process gives the same {len(alone)} answers; not: {different or 'none'}", not different, law=True
     )

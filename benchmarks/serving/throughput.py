@@ -11,9 +11,18 @@ from benchmarks.serving.abilities import Abilities, abilities, sample_target
 from benchmarks.serving.client import Ask, Client, ask_blocking
 from benchmarks.serving.estimates import Bounds, bootstrap_difference, quantile, ratio_interval
 from benchmarks.serving.exposition import batch_rows, scrape
-from benchmarks.serving.processes import Server, Target, Worker, serving
+from benchmarks.serving.processes import Server, Target, Worker
 from benchmarks.serving.report import Report, markdown_table, milliseconds
-from benchmarks.serving.windows import MeasurementFailed, Side, Window, bare, capacity, interleave, over_http
+from benchmarks.serving.windows import (
+    MeasurementFailed,
+    Side,
+    Window,
+    bare,
+    capacity,
+    interleave,
+    over_http,
+    under_test,
+)
 
 BULK_GOAL, ZIP_GOAL, LATENTRS_GOAL, HTTP_SECONDS_GOAL = 0.95, 0.80, 0.90, 0.002
 WARM_UP_SECONDS, WARM_UP_ROWS = 2.0, 256
@@ -35,8 +44,8 @@ class Settings:
 
 async def measure(target: Target, settings: Settings) -> Report:
     """All rows of the table. Raises MeasurementFailed, ServerFailed."""
-    with serving(target) as server:
-        able, client = abilities(server), Client(server.host, server.port)
+    async with under_test(target) as (server, client):
+        able = abilities(server)
         warm = sample_target(WARM_UP_ROWS, method="prior", format="npz")
         before = scrape(server)
         await capacity(client, warm, WARM_UP_ROWS, settings.connections, WARM_UP_SECONDS)
@@ -48,7 +57,6 @@ async def measure(target: Target, settings: Settings) -> Report:
         report.facts = {"settings": asdict(settings), "batch_rows": rows, "n": n, "fingerprint": able.fingerprint}
         with Worker("bare", target.bundle, target.threads, "--batch", str(rows)) as worker:
             await _bulk(report, settings, able, client, server, worker, n)
-        client.close()
         _single(report, settings, able, target, server)
     return report
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from benchmarks.serving.client import Ask, Client
 from benchmarks.serving.load import Run, closed_loop
-from benchmarks.serving.processes import Server, Worker
+from benchmarks.serving.processes import Server, Target, Worker, serving
+
+
+@contextlib.asynccontextmanager
+async def under_test(target: Target) -> AsyncIterator[tuple[Server, Client]]:
+    """The server and a client of it, both gone afterwards. Raises ServerFailed."""
+    with serving(target) as server:
+        async with Client(server.host, server.port) as client:
+            yield server, client
 
 
 class MeasurementFailed(Exception):
