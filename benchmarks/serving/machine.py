@@ -29,4 +29,4 @@ def moment(stat: Path = Path("/proc/stat")) -> Moment:
 def others(before: Moment, after: Moment) -> float:
     """Processors that other processes kept busy between two moments, on average."""
     busy, ours = after.busy - before.busy, after.ours - before.ours
-    return max(0.0, busy - ours) / (after.clock - before.clock)
+    return max(0.0, busy - ours) / max(after.clock - before.clock, 1 / TICKS)
