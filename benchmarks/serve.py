@@ -14,6 +14,7 @@ import asyncio
 import json
 import math
 import os
+import signal
 import sys
 import types
 from collections.abc import Callable, Coroutine, Sequence
@@ -128,4 +129,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # SIGTERM's own way would leave the server behind, perhaps stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     raise SystemExit(main())
