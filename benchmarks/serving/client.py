@@ -94,7 +94,6 @@ class Connection(asyncio.Protocol):
                 await self._over
         except TimeoutError:
             error, hung_up = "hung up", True
-            self.abort()
         except (BadResponse, OSError) as problem:
             error = str(problem) or type(problem).__name__
         except asyncio.CancelledError:
@@ -103,7 +102,7 @@ class Connection(asyncio.Protocol):
         finally:
             self._parser = None
         self.idle_since = finished = perf_counter()
-        if not parser.reusable:
+        if not parser.reusable:  # nor is it after a hang-up
             self.abort()
         body = None if parser.body is None else bytes(parser.body)
         return Answer(parser.status, parser.headers, body, parser.size, sent, finished, error, hung_up)

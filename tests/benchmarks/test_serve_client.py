@@ -87,7 +87,7 @@ def against(talk: Talk, work: Callable[[Client], Coroutine[Any, Any, Any]]) -> A
 
         server = await asyncio.start_server(accept, "127.0.0.1", 0)
         try:
-            async with Client("127.0.0.1", server.sockets[0].getsockname()[1]) as client:
+            async with asyncio.timeout(20), Client("127.0.0.1", server.sockets[0].getsockname()[1]) as client:
                 return await work(client)
         finally:
             server.close()
