@@ -59,7 +59,10 @@ def create_app(engine: Engine, settings: Settings, gate: Gate | None = None, tra
         ],
     )
     app.state.service = service
-    for router in (samples.build_router(), *(module.router for module in (latents, catalog, admin, probes, docs, page))):
+    for router in (
+        samples.build_router(),
+        *(module.router for module in (latents, catalog, admin, probes, docs, page)),
+    ):
         app.include_router(router)
     app.add_exception_handler(ProblemError, _answer_problem)
     app.add_exception_handler(EngineError, _answer_engine)

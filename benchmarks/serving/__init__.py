@@ -1,0 +1,1 @@
+"""Programs that put load on a running server over HTTP and say what came of it; ``benchmarks.serve`` runs them."""
