@@ -1,7 +1,7 @@
 """What each sampling method costs against the bare generator: milliseconds and network passes an image.
 
     python -m benchmarks.cost [--bundle bundles/fashion-mnist | --random-128] [--batch 64 1024] [--methods ...]
-                              [--out docs/methods.md]
+                              [--out docs/methods.md] [--keep FOLDER]
 
 ``--out`` replaces what stands in that page between the marker of this program and the end of the table.
 
@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.draws import Shelf
 from benchmarks.methods_page import write_block
 from benchmarks.workloads import random_bundle
 from models.bundle import Bundle, load_bundle
@@ -189,6 +190,7 @@ def main() -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", type=Path, help="the rows as JSON, too")
+    parser.add_argument("--keep", type=Path, help="folder for measured rows: a stopped run goes on where it was")
     parser.add_argument("--out", type=Path, help="page with the marker of this program, as docs/methods.md")
     args = parser.parse_args()
     if args.out:
@@ -196,10 +198,14 @@ def main() -> int:
     device = choose_device(args.device, args.threads)
     bundle = random_bundle(device) if args.random_128 else load_bundle(args.bundle, device)
     sizes = BlockSizes(latents=args.block)
+    shelf = Shelf(args.keep / f"{bundle.name}-{bundle.digest[:12]}-{args.pairs}-{args.block}" if args.keep else None)
     rows = []
     for method in args.methods or [name for name, method in METHODS.items() if not method.missing(bundle)]:
         for batch in args.batch:
-            rows.append(measure(bundle, method, batch, sizes, args.pairs, device, most_seconds=args.seconds))
+            row = shelf.result(f"{method} {batch}")
+            row = row or measure(bundle, method, batch, sizes, args.pairs, device, most_seconds=args.seconds)
+            shelf.keep_result(f"{method} {batch}", row)
+            rows.append(row)
             print(table(rows[-1:]).splitlines()[-1], flush=True)
     text = words(bundle, rows, device)
     print(text)

@@ -32,7 +32,7 @@ from training.data.catalog import fixed_split, load
 from training.data.dataset import Dataset
 from training.device import choose_device
 from training.evaluation.blocks import rows_of
-from training.evaluation.compare import Table, compare
+from training.evaluation.compare import BLOCKS, Table, compare
 from training.evaluation.report import FLOOR_SEED, SHUFFLE_SEED, spaces_of
 
 PROGRAM = "benchmarks.methods"
@@ -102,13 +102,22 @@ def choices(bench: Bench, names: list[str], also: list[tuple[str, Settings]]) ->
     }
 
 
-def quality(bundle: Bundle, train: Dataset, test: Dataset, entries: list[Entry], device: torch.device) -> Table:
+def quality(bench: Bench, train: Dataset, test: Dataset, entries: list[Entry]) -> Table:
     """All entries on the same ten blocks of ``test``, in the space that training never saw."""
-    space = spaces_of(bundle)[-1]
-    floor, _ = fixed_split(train, min(len(test), len(train) - 2), FLOOR_SEED)
+    space = spaces_of(bench.bundle)[-1]
     order = torch.randperm(len(test), generator=torch.Generator().manual_seed(SHUFFLE_SEED))
-    real, other = (rows_of(space, data.samples, device) for data in (test.subset(order), floor))
-    return compare(real, other, {entry.name: rows_of(space, entry.drawn.samples, device) for entry in entries})
+    floor, _ = fixed_split(train, min(len(test), len(train) - 2), FLOOR_SEED)
+    size = min(bench.n, len(test), len(floor)) // BLOCKS
+    real = rows_of(space, test.subset(order[: BLOCKS * size]).samples, bench.device)
+    values = {}
+    for name, samples in {"floor": floor.samples, **{entry.name: entry.drawn.samples for entry in entries}}.items():
+        kept = bench.shelf.result(f"quality of {name}")
+        if kept is None:
+            fake = rows_of(space, samples[: BLOCKS * size], bench.device)
+            kept = compare(real, fake, {}).values["floor"]
+            bench.shelf.keep_result(f"quality of {name}", kept)
+        values[name] = kept
+    return Table(values, size)
 
 
 def markdown(entries: list[Entry], table: Table, references: tuple[str, ...] = ()) -> str:
@@ -209,7 +218,7 @@ def main() -> int:
             name = label(method, settings)
             entries[name] = entries.get(name) or bench.entry(method, settings)
             tables.setdefault(title, []).append(entries[name])
-    table = quality(bundle, train, test, list(entries.values()), device)
+    table = quality(bench, train, test, list(entries.values()))
     facts = {"bundle": bundle.name, "digest": bundle.digest[:12], "torch": torch.__version__}
     text = page(bench, tables, table, facts)
     print(text)
