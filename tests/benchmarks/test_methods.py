@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks import methods
-from benchmarks.draws import Drawn
+from benchmarks.draws import Drawn, Shelf
+from benchmarks.methods import Bench
 from benchmarks.methods_page import END, start_of
+from models.bundle import Bundle
 from tests.benchmarks.conftest import FOLDER
 
 
@@ -46,6 +49,12 @@ def test_the_page_gets_three_tables_and_a_second_run_draws_nothing(
     monkeypatch.setattr(methods, "measure", make)
     assert run(monkeypatch, *told, "--out", str(page)) == 0
     assert page.read_text() == first
+
+
+def test_a_row_is_timed_at_its_own_settings(points: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods, "COST_PAIRS", 2)
+    bench = Bench(points, 10, torch.device("cpu"), Shelf(None))
+    assert bench.timing("sir", {"candidates": 4})["critic_passes"] == pytest.approx(4)
 
 
 def test_rows_more_are_a_method_with_settings() -> None:
