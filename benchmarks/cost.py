@@ -1,25 +1,31 @@
 """What each sampling method costs against the bare generator: milliseconds and network passes an image.
 
     python -m benchmarks.cost [--bundle bundles/fashion-mnist | --random-128] [--batch 64 1024] [--methods ...]
+                              [--out docs/methods.md] [--keep FOLDER]
+
+``--out`` replaces what stands in that page between the marker of this program and the end of the table.
 
 Each ratio comes from interleaved pairs in one process: decode n latents of the prior, then draw n samples with the
 method and decode what it has not decoded itself. What a block of proposals accepts beyond n is kept for the next
 pair, as a server does, so the ratio is the one of the steady state. Intervals are 97% Student over the pairs.
+With one thread on a CPU the clock counts processor time: beside other work it shows what an idle machine would take.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from statistics import fmean
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import torch
 
+from benchmarks.draws import Shelf
+from benchmarks.methods_page import write_block
 from benchmarks.workloads import random_bundle
 from models.bundle import Bundle, load_bundle
 from sampling.draw import Cost
@@ -29,9 +35,15 @@ from sampling.streams import BlockStream
 from training.device import choose_device
 from training.metrics.intervals import student_interval
 
-PAIRS, WARM_UP = 20, 2
+PROGRAM = "benchmarks.cost"
+PAIRS, LEAST_PAIRS, WARM_UP = 20, 5, 2
+MOST_SECONDS = 300.0
+"""For one row: slow methods at large batches get as few as LEAST_PAIRS pairs, and the table says how many."""
 PUBLISHED = {"mnist": 1.6 / 0.7, "progan": 1.25, "stylegan2": 1.38}
 """latentRS over the bare generator in the papers (Issenhuth et al. 2022, table 6, computed there, not measured)."""
+
+
+PASSES = ("generator_passes", "critic_passes", "importance_passes", "gradient_steps")
 
 
 class Supply:
@@ -43,6 +55,11 @@ class Supply:
         dim = bundle.prior.dim
         self._latents = torch.empty(0, dim, device=device)
         self._samples: torch.Tensor | None = None
+
+    @property
+    def decodes(self) -> bool:
+        """Whether the method's blocks come decoded."""
+        return self._samples is not None
 
     @torch.no_grad()
     def take(self, n: int) -> torch.Tensor:
@@ -62,66 +79,103 @@ class Supply:
         return samples
 
 
-def measure(bundle: Bundle, method: str, batch: int, sizes: BlockSizes, pairs: int, device: torch.device) -> Any:
+def measure(
+    bundle: Bundle,
+    method: str,
+    batch: int,
+    sizes: BlockSizes,
+    pairs: int,
+    device: torch.device,
+    settings: Mapping[str, Any] | None = None,
+    most_seconds: float = MOST_SECONDS,
+) -> dict[str, Any]:
     """One row of the table: seconds of both sides over ``pairs`` interleaved pairs, the ratio and its interval."""
-    supply = Supply(bundle, bind(bundle, method, sizes=sizes), device)
+    parameters = METHODS[method].parameters(**(settings or {}))
+    supply = Supply(bundle, bind(bundle, method, parameters, sizes), device)
     stream = BlockStream(1, batch, device)
 
     @torch.no_grad()
     def bare() -> None:
         bundle.generator(bundle.prior.draw(stream.next()).to(device))
 
-    for _ in range(WARM_UP):
-        bare()
-        supply.take(batch)
+    def pair() -> tuple[float, float]:
+        return _seconds(bare, device), _seconds(lambda: supply.take(batch), device)
+
+    slowest = max(sum(pair()) for _ in range(WARM_UP))
+    pairs = max(min(pairs, LEAST_PAIRS), min(pairs, int(most_seconds / slowest)))
     before = supply.cost
-    times = [(_seconds(bare, device), _seconds(lambda: supply.take(batch), device)) for _ in range(pairs)]
-    spent = {f.name: getattr(supply.cost, f.name) - getattr(before, f.name) for f in fields(Cost)}
+    times = [pair() for _ in range(pairs)]
+    spent = Cost(*(getattr(supply.cost, f.name) - getattr(before, f.name) for f in fields(Cost)))
     base = fmean(first for first, _ in times)
-    ratio = student_interval([second / base for _, second in times])
-    difference = student_interval([second / base - first / base for first, second in times])
-    images = batch * pairs
-    decoded = spent["generator_rows"] / images or 1.0
+    difference = student_interval([(second - first) / base for first, second in times])
     return {
         "method": method,
         "batch": batch,
         "block": supply.sampler.block,
+        "decodes": supply.decodes,
         "pairs": pairs,
         "bare_ms": 1e3 * base / batch,
-        "method_ms": 1e3 * base / batch * ratio.mean,
-        "ratio": ratio.mean,
-        "paired_half_width": difference.half_width,
-        "acceptance": spent["accepted"] / spent["proposals"] if spent["proposals"] else 1.0,
-        "generator_passes": decoded,
-        "critic_passes": spent["critic_rows"] / images,
-        "importance_passes": spent["importance_rows"] / images,
-        "gradient_steps": spent["gradient_steps"] / images,
+        "method_ms": 1e3 * base / batch * (1 + difference.mean),
+        "ratio": 1 + difference.mean,
+        "half_width": difference.half_width,
+        "acceptance": spent.acceptance_rate,
+        **passes(spent, supply.decodes),
     }
 
 
+def passes(cost: Cost, decodes: bool) -> dict[str, float]:
+    """Rows through each network for one sample that came out; ``decodes``: the method decoded it, not its caller."""
+    given = max(1, cost.accepted)
+    return {
+        "generator_passes": (0.0 if decodes else 1.0) + cost.generator_rows / given,
+        "critic_passes": cost.critic_rows / given,
+        "importance_passes": cost.importance_rows / given,
+        "gradient_steps": cost.gradient_steps / given,
+    }
+
+
+def clock_of(device: torch.device) -> Callable[[], float]:
+    """The processor time of this process where it has one thread, else the clock on the wall."""
+    return process_time if device.type == "cpu" and torch.get_num_threads() == 1 else perf_counter
+
+
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    started = perf_counter()
+    clock = clock_of(device)
+    started = clock()
     work()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return perf_counter() - started
+    return clock() - started
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown, one line a row."""
     lines = [
-        "| method | batch | ms an image | ratio to bare | 97% interval | accepted | generator | critic | w | grad. |",
+        "| method | batch | pairs | ms an image | ratio to bare | accepted | generator | critic | w | gradient |",
         "| --- |" + " --- |" * 9,
     ]
     for r in rows:
-        passes = " | ".join(
-            f"{r[k]:.2f}" for k in ("generator_passes", "critic_passes", "importance_passes", "gradient_steps")
-        )
+        counts = " | ".join(f"{r[key]:.2f}" for key in PASSES)
         lines.append(
-            f"| {r['method']} | {r['batch']} | {r['method_ms']:.3f} | {r['ratio']:.3f} | ±{r['paired_half_width']:.3f} "
-            f"| {r['acceptance']:.3f} | {passes} |"
+            f"| {r['method']} | {r['batch']:,} | {r['pairs']} | {r['method_ms']:.3f} "
+            f"| {r['ratio']:.3f} ± {r['half_width']:.3f} | {r['acceptance']:.3f} | {counts} |"
         )
     return "\n".join(lines)
+
+
+def words(bundle: Bundle, rows: list[dict[str, Any]], device: torch.device) -> str:
+    """What was measured and how, the table, and what was published."""
+    bare = ", ".join(
+        f"{fmean(r['bare_ms'] for r in rows if r['batch'] == batch):.3f} ms at batch {batch:,}"
+        for batch in sorted({r["batch"] for r in rows})
+    )
+    clock = "processor time" if clock_of(device) is process_time else "wall time"
+    count = torch.get_num_threads()
+    return (
+        f"{bundle.name} ({bundle.digest[:12]}) on {device.type}, {count} thread{'s' * (count > 1)}, {clock}, torch "
+        f"{torch.__version__}; bare generator {bare} an image.\n\n{table(rows)}\n\nlatentRS over the bare generator "
+        f"in the papers: {', '.join(f'{name} {ratio:.2f}' for name, ratio in PUBLISHED.items())}."
+    )
 
 
 def main() -> int:
@@ -131,22 +185,35 @@ def main() -> int:
     parser.add_argument("--batch", type=int, nargs="+", default=[64, 1024])
     parser.add_argument("--methods", nargs="+", choices=sorted(METHODS))
     parser.add_argument("--pairs", type=int, default=PAIRS)
+    parser.add_argument("--seconds", type=float, default=MOST_SECONDS, help="for one row; fewer pairs beyond that")
     parser.add_argument("--block", type=int, default=BlockSizes.latents, help="proposals of a block of latents")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", type=Path, help="the rows as JSON, too")
+    parser.add_argument("--keep", type=Path, help="folder for measured rows: a stopped run goes on where it was")
+    parser.add_argument("--out", type=Path, help="page with the marker of this program, as docs/methods.md")
     args = parser.parse_args()
+    if args.out:
+        write_block(args.out, PROGRAM, None)  # before the measurement: a page without markers is told at once
     device = choose_device(args.device, args.threads)
     bundle = random_bundle(device) if args.random_128 else load_bundle(args.bundle, device)
     sizes = BlockSizes(latents=args.block)
-    chosen = args.methods or [name for name, method in METHODS.items() if not method.missing(bundle)]
-    rows = [measure(bundle, name, batch, sizes, args.pairs, device) for batch in args.batch for name in chosen]
-    print(f"{bundle.name} on {device}, {torch.get_num_threads()} threads, {args.pairs} interleaved pairs a row")
-    print(f"bare generator: {fmean(r['bare_ms'] for r in rows):.3f} ms an image\n\n{table(rows)}")
-    print("\nlatentRS in the papers: " + ", ".join(f"{name} {ratio:.2f}" for name, ratio in PUBLISHED.items()))
+    shelf = Shelf(args.keep / f"{bundle.name}-{bundle.digest[:12]}-{args.pairs}-{args.block}" if args.keep else None)
+    rows = []
+    for method in args.methods or [name for name, method in METHODS.items() if not method.missing(bundle)]:
+        for batch in args.batch:
+            row = shelf.result(f"{method} {batch}")
+            row = row or measure(bundle, method, batch, sizes, args.pairs, device, most_seconds=args.seconds)
+            shelf.keep_result(f"{method} {batch}", row)
+            rows.append(row)
+            print(table(rows[-1:]).splitlines()[-1], flush=True)
+    text = words(bundle, rows, device)
+    print(text)
     if args.json:
         facts = {"bundle": bundle.name, "digest": bundle.digest, "device": str(device), "sizes": asdict(sizes)}
         args.json.write_text(json.dumps({**facts, "rows": rows}, indent=2) + "\n")
+    if args.out:
+        write_block(args.out, PROGRAM, text)
     return 0
 
 

@@ -1,12 +1,14 @@
-"""All sampling methods on one bundle: quality, acceptance and cost side by side, written as a Markdown table.
+"""All sampling methods on one bundle: quality, acceptance and cost side by side, written as Markdown tables.
 
     python -m benchmarks.methods [--bundle bundles/fashion-mnist] [--data fashion-mnist] [--out docs/methods.md]
+                                 [--keep FOLDER] [--also METHOD,NAME=VALUE,...]
 
-``--out`` replaces what stands in that page between the marker of this program and the end of the table.
+``--out`` replaces what stands in that page between the marker of this program and the end of the table. ``--keep``
+holds what was drawn and timed: the same command, run again, goes on where it was stopped.
 
 Every method draws as many samples as there are test rows, ten disjoint blocks each; quality is the paired difference to
-the prior in the space that training never saw, with 97% Student intervals. Two tables: each method at its defaults,
-and at the settings that come closest to ``BUDGET`` generator passes an image. Seconds are of this machine and this run.
+the prior in the space that training never saw, with 97% Student intervals. Three tables: each method at its defaults,
+at one share of what is judged, and at one measured cost (see benchmarks.matched).
 """
 
 from __future__ import annotations
@@ -14,30 +16,30 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import torch
 
-from benchmarks.methods_page import replace_block
+from benchmarks.cost import measure, passes
+from benchmarks.draws import Drawn, Shelf, label, make
+from benchmarks.matched import BUDGET, SHARE, Settings, at_cost, at_share, grids_in_words
+from benchmarks.methods_page import write_block
 from models.bundle import Bundle, load_bundle
-from sampling.draw import Draw
-from sampling.methods import METHODS, bind
-from sampling.sampler import BlockSizes, draw
-from sampling.streams import BlockStream
+from sampling.methods import DEFAULT_SIZES, METHODS
 from training.data.catalog import fixed_split, load
 from training.data.dataset import Dataset
 from training.device import choose_device
 from training.evaluation.blocks import rows_of
-from training.evaluation.compare import Table, compare
-from training.evaluation.report import FLOOR_SEED, SHUFFLE_SEED, decode, spaces_of
+from training.evaluation.compare import BLOCKS, Table, compare
+from training.evaluation.report import FLOOR_SEED, SHUFFLE_SEED, spaces_of
 
 PROGRAM = "benchmarks.methods"
+DATA = "fashion-mnist"
 SEED = 40_000
-BUDGET = 3
-SIZES = BlockSizes(latents=4_096, decoded=480)  # 480 holds whole candidate sets of 3, 10 and 40
-MATCHED: dict[str, dict[str, Any]] = {"mh": {"candidates": BUDGET}, "sir": {"candidates": BUDGET}, "dot": {"steps": 1}}
+COST_BATCH, COST_PAIRS = 240, 10
+"""Of each timing beside the quality; benchmarks.cost takes more."""
 COLUMNS = {
     "fid": "FID",
     "kid": "KID",
@@ -51,46 +53,85 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A method with its settings, what it drew, and the seconds that drawing and decoding took."""
+    """A method with its settings: what it drew, and the row that benchmarks.cost measured."""
 
     name: str
-    drawn: Draw
-    samples: torch.Tensor
-    seconds: float
+    drawn: Drawn
+    timing: dict[str, Any]
 
 
-def make(bundle: Bundle, method: str, settings: dict[str, Any], n: int, device: torch.device) -> Entry:
-    sampler = bind(bundle, method, METHODS[method].parameters(**settings), SIZES)
-    stream = BlockStream(SEED, sampler.block, device)
-    started = perf_counter()
-    drawn = draw(method, sampler.propose, n, stream)
-    samples = decode(bundle, drawn)
-    label = method + "".join(f" {key}={value}" for key, value in settings.items())
-    return Entry(label, drawn, samples, perf_counter() - started)
+@dataclass(frozen=True)
+class Bench:
+    """One bundle under measurement: ``n`` samples a method; the ``shelf`` remembers what was done."""
+
+    bundle: Bundle
+    n: int
+    device: torch.device
+    shelf: Shelf
+
+    def entry(self, method: str, settings: Settings) -> Entry:
+        name = label(method, settings)
+        drawn = self.shelf.drawn(name)
+        if drawn is None:
+            drawn = make(self.bundle, method, settings, self.n, SEED, self.device)
+            self.shelf.keep_drawn(name, drawn)
+        timing = self.timing(method, settings)
+        print(f"{name}: {timing['ratio']:.2f}x", flush=True)
+        return Entry(name, drawn, timing)
+
+    def timing(self, method: str, settings: Settings) -> dict[str, Any]:
+        name = label(method, settings)
+        timing = self.shelf.result(name)
+        if timing is None:
+            timing = measure(self.bundle, method, COST_BATCH, DEFAULT_SIZES, COST_PAIRS, self.device, settings)
+            self.shelf.keep_result(name, timing)
+        return timing
+
+    def ratio(self, method: str, settings: Settings) -> float:
+        return float(self.timing(method, settings)["ratio"])
 
 
-def tables(bundle: Bundle, train: Dataset, test: Dataset, entries: list[Entry], device: torch.device) -> Table:
-    space = spaces_of(bundle)[-1]
-    floor, _ = fixed_split(train, min(len(test), len(train) - 2), FLOOR_SEED)
+def choices(bench: Bench, names: list[str], also: list[tuple[str, Settings]]) -> dict[str, list[tuple[str, Settings]]]:
+    """The rows of each table by its title; the settings of equal cost are found by timing them."""
+    equal_share = at_share(bench.bundle)
+    equal_cost = {name: at_cost(name, partial(bench.ratio, name)) for name in names}
+    return {
+        "At the defaults": [(name, {}) for name in names] + also,
+        f"At equal acceptance, {SHARE:.3f}": [(name, equal_share[name]) for name in names if name in equal_share],
+        f"At equal cost, near {BUDGET:g} times the bare decode": list(equal_cost.items()),
+    }
+
+
+def quality(bench: Bench, train: Dataset, test: Dataset, entries: list[Entry]) -> Table:
+    """All entries on the same ten blocks of ``test``, in the space that training never saw."""
+    space = spaces_of(bench.bundle)[-1]
     order = torch.randperm(len(test), generator=torch.Generator().manual_seed(SHUFFLE_SEED))
-    real, other = (rows_of(space, data.samples, device) for data in (test.subset(order), floor))
-    return compare(real, other, {entry.name: rows_of(space, entry.samples, device) for entry in entries})
+    floor, _ = fixed_split(train, min(len(test), len(train) - 2), FLOOR_SEED)
+    size = min(bench.n, len(test), len(floor)) // BLOCKS
+    real = rows_of(space, test.subset(order[: BLOCKS * size]).samples, bench.device)
+    values = {}
+    for name, samples in {"floor": floor.samples, **{entry.name: entry.drawn.samples for entry in entries}}.items():
+        kept = bench.shelf.result(f"quality of {name}")
+        if kept is None:
+            fake = rows_of(space, samples[: BLOCKS * size], bench.device)
+            kept = compare(real, fake, {}).values["floor"]
+            bench.shelf.keep_result(f"quality of {name}", kept)
+        values[name] = kept
+    return Table(values, size)
 
 
-def markdown(entries: list[Entry], table: Table) -> str:
+def markdown(entries: list[Entry], table: Table, references: tuple[str, ...] = ()) -> str:
     """One line a method: its value, and the half width of its difference to the prior."""
-    bare = entries[0].seconds
-    lines = [
-        "| method | " + " | ".join(COLUMNS.values()) + " | accepted | generator | critic | w | gradient | time |",
-        "| --- |" + " --- |" * (len(COLUMNS) + 6),
-    ]
     summary = table.summary()
     columns = {metric: title for metric, title in COLUMNS.items() if metric in summary["prior"]}
-    for name in ("floor", *(entry.name for entry in entries)):
+    titles = ["method", *columns.values(), "accepted", "generator", "critic", "w", "gradient", "cost"]
+    lines = [f"| {' | '.join(titles)} |", "| --- |" + " --- |" * (len(titles) - 1)]
+    for name in references:
         cells = [_cell(table, summary, name, metric) for metric in columns]
-        found = next((entry for entry in entries if entry.name == name), None)
-        cells += _costs(found, bare) if found else ["", "", "", "", "", ""]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        lines.append(f"| {name} | {' | '.join(cells)} |" + " |" * 6)
+    for entry in entries:
+        cells = [_cell(table, summary, entry.name, metric) for metric in columns]
+        lines.append(f"| {entry.name} | {' | '.join(cells + _costs(entry))} |")
     return "\n".join(lines)
 
 
@@ -102,56 +143,88 @@ def _cell(table: Table, summary: dict[str, Any], name: str, metric: str) -> str:
     return f"{value} ({difference['mean']:+.3f} ± {difference['half_width']:.3f})"
 
 
-def _costs(entry: Entry, bare: float) -> list[str]:
-    cost, n = entry.drawn.cost, len(entry.drawn.latents)
-    decoded = cost.generator_rows / n if entry.drawn.samples is not None else 1 + cost.generator_rows / n
-    rates = [cost.acceptance_rate, decoded, cost.critic_rows / n, cost.importance_rows / n, cost.gradient_steps / n]
-    return [f"{rate:.2f}" for rate in rates] + [f"{entry.seconds / bare:.2f}x"]
+def _costs(entry: Entry) -> list[str]:
+    decodes = entry.timing["decodes"]
+    rates = [entry.drawn.cost.acceptance_rate, *passes(entry.drawn.cost, decodes).values()]
+    ratio, half_width = entry.timing["ratio"], entry.timing["half_width"]
+    return [f"{rate:.2f}" for rate in rates] + [f"{ratio:.2f} ± {half_width:.2f}"]
+
+
+def page(bench: Bench, tables: dict[str, list[Entry]], table: Table, facts: dict[str, Any]) -> str:
+    """Everything between the markers."""
+    notes = (
+        "",
+        "This share of what is judged passes, by the bundle's calibration: of latents by w (latentrs, latentrsga), "
+        "by Jacobian (jbt), by seed (simplicial); of decoded samples by drs (its shift), while mh and sir return one "
+        "of three. truncation: the cube that holds this share of the prior. The other methods reject nothing.",
+        f"For each method the setting whose measured cost is nearest, out of: {grids_in_words()}. prior, truncation, "
+        "latentrs and jbt are shown at their own cost: no setting of theirs brings it near without making them another "
+        "method (latentrs cannot reject more than its weights allow; jbt costs at least twelve passes).",
+    )
+    parts = []
+    for (title, entries), note in zip(tables.items(), notes, strict=True):
+        references = ("floor",) if entries[0].name == "prior" else ("floor", "prior")
+        parts += [f"### {title}", note, markdown(entries, table, references)]
+    timed = tables["At the defaults"][0].timing
+    parts.append(
+        f"{bench.n:,} samples a method, ten blocks of {table.block_rows:,} of each side, seed {SEED}. Cost: "
+        f"milliseconds an image over those of the bare decode ({timed['bare_ms']:.3f} ms), in {timed['pairs']} "
+        f"interleaved pairs of {timed['batch']} images. `{json.dumps(facts)}`"
+    )
+    return "\n\n".join(part for part in parts if part)
+
+
+def assignments(text: str) -> tuple[str, Settings]:
+    """``sir,candidates=40`` as a method and its settings. Raises argparse.ArgumentTypeError."""
+    method, *pairs = text.split(",")
+    try:
+        parameters = METHODS[method].parameters.model_validate(dict(pair.split("=", 1) for pair in pairs))
+    except (KeyError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no METHOD,NAME=VALUE,...: {error}") from error
+    return method, parameters.model_dump(exclude_unset=True)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path, default=Path("bundles/fashion-mnist"))
+    parser.add_argument("--data", default=DATA)
+    parser.add_argument("--rows", type=int, help="samples a method (default: the size of the test split)")
+    parser.add_argument("--methods", nargs="+", choices=sorted(METHODS))
+    parser.add_argument("--also", nargs="+", type=assignments, default=[], help="rows more in the first table")
+    parser.add_argument("--out", type=Path, help="page with the marker of this program, as docs/methods.md")
+    parser.add_argument("--keep", type=Path, help="folder for what was drawn and timed")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int)
+    return parser.parse_args()
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", type=Path, default=Path("bundles/fashion-mnist"))
-    parser.add_argument("--data", default="fashion-mnist")
-    parser.add_argument("--rows", type=int, help="samples a method (default: the size of the test split)")
-    parser.add_argument("--methods", nargs="+", choices=sorted(METHODS))
-    parser.add_argument("--out", type=Path, help="page with the marker of this program, as docs/methods.md")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int)
-    args = parser.parse_args()
+    args = parse()
+    program = PROGRAM if args.data == DATA else f"{PROGRAM} --data {args.data}"
     if args.out:
-        write_into(args.out, None)  # before the measurement: a page without markers is told at once
+        write_block(args.out, program, None)  # before the measurement: a page without markers is told at once
     device = choose_device(args.device, args.threads)
     bundle = load_bundle(args.bundle, device)
     train, test = load(args.data, "train"), load(args.data, "test")
-    names = args.methods or [name for name, method in METHODS.items() if not method.missing(bundle)]
     n = args.rows or len(test)
-    entries = []
-    for name, settings in [(name, {}) for name in names] + [(k, v) for k, v in MATCHED.items() if k in names]:
-        entries.append(make(bundle, name, settings, n, device))
-        print(f"{entries[-1].name}: {entries[-1].seconds:.1f} s", flush=True)
-    text = markdown(entries, tables(bundle, train, test, entries, device))
+    folder = args.keep / f"{bundle.name}-{bundle.digest[:12]}-{n}-{SEED}" if args.keep else None
+    bench = Bench(bundle, n, device, Shelf(folder))
+    wanted = ["prior", *(name for name in args.methods or METHODS if name != "prior")]
+    names = [name for name in wanted if not METHODS[name].missing(bundle)]
+    entries: dict[str, Entry] = {}
+    tables: dict[str, list[Entry]] = {}
+    for title, rows in choices(bench, names, args.also).items():
+        for method, settings in rows:
+            name = label(method, settings)
+            entries[name] = entries.get(name) or bench.entry(method, settings)
+            tables.setdefault(title, []).append(entries[name])
+    table = quality(bench, train, test, list(entries.values()))
+    facts = {"bundle": bundle.name, "digest": bundle.digest[:12], "torch": torch.__version__}
+    text = page(bench, tables, table, facts)
     print(text)
     if args.out:
-        facts = {
-            "bundle": bundle.name,
-            "digest": bundle.digest[:12],
-            "rows": n,
-            "seed": SEED,
-            "torch": torch.__version__,
-        }
-        write_into(args.out, f"{text}\n\n`{json.dumps(facts)}`")
+        write_block(args.out, program, text)
     return 0
-
-
-def write_into(page: Path, content: str | None) -> None:
-    """Put ``content`` between the markers of ``page``; None only looks for them. Raises SystemExit without them."""
-    try:
-        text = replace_block(page.read_text(), PROGRAM, content or "")
-        if content is not None:
-            page.write_text(text)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"--out {page}: {error}") from error
 
 
 if __name__ == "__main__":

@@ -35,6 +35,17 @@ def replace_block(page: str, program: str, content: str) -> str:
     return "\n".join([*lines[: first + 1], *content.splitlines(), *lines[following[0] :]]) + "\n"
 
 
+def write_block(page: Path, program: str, content: str | None) -> None:
+    """Put ``content`` between the markers of ``program`` in ``page``; None only looks for them. Raises SystemExit
+    without them."""
+    try:
+        text = replace_block(page.read_text(), program, content or "")
+        if content is not None:
+            page.write_text(text)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"--out {page}: {error}") from error
+
+
 def parameter_table() -> str:
     """Every parameter of every method as a row; methods that mean the same by a name share it."""
     takers: dict[tuple[str, str, str, str], list[str]] = {}

@@ -12,7 +12,6 @@ from pydantic import Field
 
 from models.bundle import Bundle
 from models.manifest import Calibration
-from sampling.draw import Cost
 from sampling.method import MethodUnavailable
 
 Floats = npt.NDArray[np.float64]
@@ -53,8 +52,7 @@ class Dial:
 class DialReport:
     """What a dial does to a bundle's weights; shares and rates in [0, 1], measured when the bundle was made.
 
-    ``observed_acceptance`` comes from a draw, None without one. ``lowest`` and ``highest`` are the rates that can be
-    asked for (and 1). ``law`` names the sampled law.
+    ``lowest`` and ``highest`` are the rates that can be asked for (and 1). ``law`` names the sampled law.
     """
 
     bound: float
@@ -65,7 +63,6 @@ class DialReport:
     lowest: float
     highest: float
     expected_acceptance: float
-    observed_acceptance: float | None
     law: str
 
 
@@ -116,9 +113,9 @@ def solve_bound(calibration: Calibration, acceptance: float) -> float:
     return (low + high) / 2
 
 
-def dial_report(bundle: Bundle, acceptance: float | None = None, cost: Cost | None = None) -> DialReport:
-    """What the dial at ``acceptance`` promises, beside what ``cost`` of a draw saw. Raises as turn_dial does,
-    and MethodUnavailable for any bundle without weights or their calibration."""
+def dial_report(bundle: Bundle, acceptance: float | None = None) -> DialReport:
+    """What the dial at ``acceptance`` promises; what a draw saw stands in its cost. Raises as turn_dial does, and
+    MethodUnavailable for any bundle without weights or their calibration."""
     calibration = bundle.manifest.calibration
     if bundle.importance is None or calibration is None:
         raise MethodUnavailable(f"Bundle {bundle.name} lacks importance weights or their calibration.")
@@ -135,7 +132,6 @@ def dial_report(bundle: Bundle, acceptance: float | None = None, cost: Cost | No
         lowest=lowest,
         highest=highest,
         expected_acceptance=dial.expected,
-        observed_acceptance=cost.acceptance_rate if cost is not None and cost.proposals else None,
         law="prior" if dial.bound == ACCEPT_ALL else f"min(w, {dial.bound:.4g}) * prior",
     )
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from models.bundle import Bundle
 from sampling import method as sampling_method
+from sampling.dial import dial_report
+from sampling.latentrs import LatentRSParameters
 from sampling.methods import METHODS, bind, with_defaults
 from sampling.parameters import Parameters
 from sampling.sampler import BlockSizes, Sampler
@@ -54,6 +56,15 @@ def describe_methods(bundle: Bundle) -> dict[str, dict[str, Any]]:
         told = {"missing": lacking} if lacking else {"parameters": _schema(bundle, method)}
         described[name] = {"summary": method.summary, "available": not lacking, **told}
     return described
+
+
+def describe_dial(bundle: Bundle) -> dict[str, Any] | None:
+    """What latentrs does to the bundle's weights by default; None where it lacks weights or their calibration."""
+    if bundle.importance is None or bundle.manifest.calibration is None:
+        return None
+    parameters = with_defaults(bundle, "latentrs")
+    assert isinstance(parameters, LatentRSParameters)
+    return asdict(dial_report(bundle, parameters.acceptance))
 
 
 def _schema(bundle: Bundle, method: sampling_method.Method) -> dict[str, Any]:

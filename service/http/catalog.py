@@ -10,7 +10,7 @@ from starlette.responses import Response
 from service.engine.catalog import Model
 from service.engine.encoders.formats import largest, usable_formats
 from service.engine.errors import UnknownModel
-from service.engine.methods import available_methods, default_method, describe_methods
+from service.engine.methods import available_methods, default_method, describe_dial, describe_methods
 from service.http.problems import PROBLEM_MEDIA_TYPE, Problem, ProblemError
 from service.http.state import Service, service_of
 
@@ -29,13 +29,18 @@ async def list_models(request: Request) -> dict[str, Any]:
 
 @router.get("/models/{name}", responses=_NOT_FOUND)
 async def show_model(request: Request, name: str) -> dict[str, Any]:
-    """One bundle: its summary, its manifest, and every method with its parameters or with what is missing for it."""
+    """One bundle: its summary, its manifest, every method with its parameters or with what is missing for it, and what
+    latentrs does to its weights (``dial``)."""
     service = service_of(request)
     model = _find(service, name)
     if model.bundle is None:
         return {**_summary(service, model), "manifest": None}
-    manifest = model.bundle.manifest.model_dump(mode="json")
-    return {**_summary(service, model), "method_details": describe_methods(model.bundle), "manifest": manifest}
+    return {
+        **_summary(service, model),
+        "method_details": describe_methods(model.bundle),
+        "dial": describe_dial(model.bundle),
+        "manifest": model.bundle.manifest.model_dump(mode="json"),
+    }
 
 
 @router.get("/models/{name}/report", responses=_NOT_FOUND)

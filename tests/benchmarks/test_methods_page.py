@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from benchmarks import methods, methods_page
-from benchmarks.methods_page import END, parameter_table, replace_block, start_of, values
+from benchmarks import cost, methods, methods_page
+from benchmarks.methods_page import END, parameter_table, replace_block, start_of, values, write_block
 from sampling.methods import METHODS
 
 PAGE = Path(__file__).parents[2] / "docs" / "methods.md"
@@ -65,24 +66,26 @@ def test_a_page_without_whole_markers_is_refused(page: str, said: str) -> None:
         replace_block(page, "one.program", "new")
 
 
-def test_the_page_has_a_place_for_the_measured_table(tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", [methods.PROGRAM, cost.PROGRAM])
+def test_the_page_has_a_place_for_each_measured_table(tmp_path: Path, program: str) -> None:
     copy = tmp_path / "methods.md"
     copy.write_text(PAGE.read_text())
-    methods.write_into(copy, "| measured |")
-    assert f"{start_of(methods.PROGRAM)}\n| measured |\n{END}\n" in copy.read_text()
+    write_block(copy, program, "| measured |")
+    assert f"{start_of(program)}\n| measured |\n{END}\n" in copy.read_text()
 
 
+@pytest.mark.parametrize("program", [methods, cost])
 def test_a_page_without_markers_is_told_before_anything_is_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: ModuleType
 ) -> None:
     bare = tmp_path / "bare.md"
     bare.write_text("# Nothing\n")
-    monkeypatch.setattr(sys, "argv", ["methods", "--bundle", str(tmp_path / "none"), "--out", str(bare)])
+    monkeypatch.setattr(sys, "argv", ["program", "--bundle", str(tmp_path / "none"), "--out", str(bare)])
     with pytest.raises(SystemExit, match="there must be one line"):
-        methods.main()
+        program.main()
     assert bare.read_text() == "# Nothing\n"
 
 
 def test_a_page_that_is_not_there_is_told_too(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="No such file"):
-        methods.write_into(tmp_path / "none.md", None)
+        write_block(tmp_path / "none.md", methods.PROGRAM, None)

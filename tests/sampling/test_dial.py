@@ -141,15 +141,13 @@ def test_a_bundle_without_calibration_has_no_dial(
         dial_report(bundle)
 
 
-def test_the_report_says_what_is_expected_beside_what_was_seen() -> None:
-    seen = Cost(proposals=1_000, accepted=690)
-    report = dial_report(BUNDLE, 0.7, seen)
+def test_the_report_says_what_a_rate_does_to_the_weights() -> None:
+    report = dial_report(BUNDLE, 0.7)
     assert report.expected_acceptance == pytest.approx(0.7, abs=1e-6)
-    assert (report.observed_acceptance, report.mean_weight, report.share_above_cap) == (0.69, 1.0, 0.0)
+    assert (report.mean_weight, report.share_above_cap) == (1.0, 0.0)
     assert report.share_above_bound == pytest.approx(0.4, abs=1e-3)
     assert (report.lowest, report.highest) == pytest.approx((0.5, 1.0), abs=1e-3)
     assert report.law == "min(w, 1.2) * prior"
-    assert dial_report(BUNDLE).observed_acceptance is None
     assert dial_report(BUNDLE, 1).law == "prior"
     assert (dial_report(BUNDLE).bound, dial_report(BUNDLE).share_above_bound) == (2.0, 0.0)
 

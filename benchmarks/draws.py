@@ -1,0 +1,81 @@
+"""What a method drew for a table: samples and cost, kept on disk so that a stopped run costs nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from models.bundle import Bundle
+from sampling.draw import Cost
+from sampling.methods import METHODS, bind
+from sampling.sampler import BlockSizes, draw
+from sampling.streams import BlockStream
+from training.evaluation.report import decode
+
+SIZES = BlockSizes(latents=4_096, decoded=480)
+"""480 holds whole candidate sets of 2, 3, 5, 10 and 40."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """``samples`` as a user gets them (uint8 images or points) and what they cost."""
+
+    samples: torch.Tensor
+    cost: Cost
+
+
+def label(method: str, settings: dict[str, Any]) -> str:
+    """A method with its settings, as the tables call it."""
+    return method + "".join(f" {key}={value}" for key, value in settings.items())
+
+
+def make(bundle: Bundle, method: str, settings: dict[str, Any], n: int, seed: int, device: torch.device) -> Drawn:
+    """``n`` samples of stream ``seed``."""
+    sampler = bind(bundle, method, METHODS[method].parameters(**settings), SIZES)
+    drawn = draw(method, sampler.propose, n, BlockStream(seed, sampler.block, device))
+    return Drawn(decode(bundle, drawn), drawn.cost)
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Draws and results by name in ``folder``, which belongs to one bundle, count and seed; None keeps nothing."""
+
+    folder: Path | None
+
+    def drawn(self, name: str) -> Drawn | None:
+        """What was kept under ``name``; None also for a file that a stopped run left unreadable."""
+        path = self._path(name, "safetensors")
+        if path is None or not path.exists():
+            return None
+        try:
+            with safe_open(path, "pt") as file:
+                return Drawn(file.get_tensor("samples"), Cost(**json.loads(file.metadata()["cost"])))
+        except (SafetensorError, KeyError, TypeError, ValueError):
+            return None
+
+    def keep_drawn(self, name: str, drawn: Drawn) -> None:
+        if path := self._path(name, "safetensors"):
+            save_file({"samples": drawn.samples.contiguous()}, path, {"cost": json.dumps(asdict(drawn.cost))})
+
+    def result(self, name: str) -> dict[str, Any] | None:
+        path = self._path(name, "json")
+        try:
+            return None if path is None else dict(json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def keep_result(self, name: str, result: dict[str, Any]) -> None:
+        if path := self._path(name, "json"):
+            path.write_text(json.dumps(result) + "\n")
+
+    def _path(self, name: str, kind: str) -> Path | None:
+        if self.folder is None:
+            return None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self.folder / f"{name.replace(' ', ',')}.{kind}"
