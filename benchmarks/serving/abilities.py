@@ -33,11 +33,18 @@ def abilities(server: Server) -> Abilities:
     listed = server.get("/openapi.json")["paths"]["/sample"]["post"]["parameters"]
     formats = [choice for entry in listed if entry["name"] == "format" for choice in _enums(entry)]
     model = server.get("/models")["default"]
-    details = server.get(f"/models/{model}")["method_details"]
+    document = server.get(f"/models/{model}")
+    details, usable = document["method_details"], document["max_n"]
     entries = [(entry["name"], entry) for entry in details] if isinstance(details, list) else details.items()
     available = tuple(name for name, entry in entries if entry.get("available", not entry.get("missing")))
     fingerprint = server.get("/info")["fingerprints"][model]
-    return Abilities(model, frozenset(entry["name"] for entry in listed), tuple(formats), available, fingerprint)
+    return Abilities(
+        model,
+        frozenset(entry["name"] for entry in listed),
+        tuple(name for name in formats if name in usable),
+        available,
+        fingerprint,
+    )
 
 
 def sample_target(n: int, **query: object) -> str:

@@ -103,7 +103,7 @@ SERVICE = (
     Row("Queue and fairness", (
         Panel("Work waiting", "s", "Device time still needed, and what a large request may have to wait.", (
             (f"winnow_queue_seconds{{{SERVER}}}", "waiting {{instance}}"),
-            (f"winnow_queue_seconds_limit{{{SERVER}}}", "cap {{instance}}"),
+            (f"winnow_queue_limit_seconds{{{SERVER}}}", "cap {{instance}}"),
         )),
         Panel("Requests waiting", "short", "Admitted and not yet done, and how many may be.", (
             (f"winnow_queue_requests{{{SERVER}}}", "waiting {{instance}}"),

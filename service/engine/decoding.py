@@ -47,7 +47,7 @@ def to_rows(bundle: Bundle, samples: torch.Tensor) -> Pixels:
 
 
 class Decoder:
-    """``decode`` that survives a device without memory: with smaller batches, from then on.
+    """``decode`` that survives a device without memory: with smaller batches, until the model is loaded anew.
 
     Bits depend on the shape of a batch, so a seeded request does not silently go on in another one: it is refused,
     and asked for again it has another fingerprint. ``shrunk`` is told the bundle and the rows that it may have.
@@ -83,8 +83,7 @@ class Decoder:
         if missing:
             latents = torch.cat([latents, latents.new_zeros(missing, latents.shape[1])])
         try:
-            if self.most(served) == served.batch_rows:
-                return decode(served.bundle, latents)[: served.batch_rows - missing]
+            return decode(served.bundle, latents)[: served.batch_rows - missing]
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -97,6 +96,7 @@ class Decoder:
     def _shrink(self, served: Served, rows: int) -> None:
         self._metrics.oom.inc()
         if rows == 1:
+            self._most.pop(served.bundle.digest, None)  # it is not the size: the next request tries as before
             raise OutOfMemory(f"The device has no memory for a single row of {served.bundle.name}.")
         self._most[served.bundle.digest] = now = ceil(rows / 2)
         logger.error("out of memory", extra={"model": served.bundle.name, "rows": rows, "now": now})

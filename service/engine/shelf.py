@@ -80,11 +80,11 @@ class Shelf:
             self._queue.chore(lambda: self._replace(left, name)).result()
 
     def shrink(self, served: Served, rows: int) -> None:
-        """On the device thread: from now on ``served`` has batches of at most ``rows``, if that is what is served."""
+        """On the device thread: from now on ``served`` has batches of at most ``rows``, if so many fit."""
         current = self.catalog.models.get(served.bundle.name)
         if current is None or current.served is not served:
             return
-        while rows > 1:
+        while rows:
             try:
                 warm = warm_up(served.bundle, replace(self._options, batch_rows=rows), self.environment)
             except Exception as error:

@@ -116,7 +116,7 @@ class Supply(ABC):
             block, useful = self._evaluate()
             _check(block)
         except RejectionStalled as error:
-            raise SupplyStalled(str(error), self.key) from error
+            raise SupplyStalled(f"Bundle {self.bundle.name}: {error}", self.key) from error
         except Exception as error:  # whatever a network raises concerns those who take from here, nobody else
             raise SupplyFailed((str(error).splitlines() or [type(error).__name__])[0], self.key) from error
         self.broken, self.decodes = False, block.samples is not None

@@ -14,7 +14,7 @@ REQUEST_HEADERS = ("Authorization", "X-API-Key", "X-Request-ID", "If-None-Match"
 # What a script of another origin may read of an answer.
 ANSWER_HEADERS = (
     "ETag", "Retry-After", "Server-Timing", "X-Request-ID", "Sample-Count", "Sample-Method", "Sample-Model",
-    "Sample-Seed", "Sample-Proposals", "Sample-Acceptance-Rate", "Sample-Expected-Acceptance-Rate",
+    "Sample-Seed", "Sample-Offset", "Sample-Proposals", "Sample-Acceptance-Rate", "Sample-Expected-Acceptance-Rate",
     "Sample-Fingerprint",
 )  # fmt: skip
 

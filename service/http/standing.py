@@ -15,7 +15,7 @@ REFUSALS = tuple(code for code, (status, _) in CODES.items() if status in REFUSI
 def set_standing(engine: Engine) -> None:
     """Fill them in from a started engine; those of its models it keeps itself, they come and go."""
     metrics, options = engine.metrics, engine.options
-    metrics.queue_seconds_limit.set(options.queue_seconds)
+    metrics.queue_limit_seconds.set(options.queue_seconds)
     metrics.queue_requests_limit.set(options.queue_requests)
     for code in REFUSALS:
         metrics.refused.labels(code)

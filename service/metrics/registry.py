@@ -194,9 +194,9 @@ class Metrics:
             Gauge, "winnow_fingerprint_info", "1", "1 for each model and what its seeded bytes depend on.",
             {**model, "fingerprint": Known.FINGERPRINT},
         )  # fmt: skip
-        self.queue_seconds_limit = self._make(
+        self.queue_limit_seconds = self._make(
             Gauge,
-            "winnow_queue_seconds_limit",
+            "winnow_queue_limit_seconds",
             "seconds",
             "What a large request may have to wait for others (engine.queue_seconds).",
             {},

@@ -15,6 +15,7 @@ from models.bundle import Bundle
 from models.priors import Prior
 from sampling.draw import Cost
 from sampling.methods import METHODS, bind
+from sampling.randomness import BlockRandomness
 from sampling.streams import BlockStream
 
 
@@ -30,7 +31,7 @@ def test_a_third_passes_of_whatever_a_method_judges(points: Bundle, method: str)
 
 @pytest.mark.parametrize("prior", [Prior("normal", 1), Prior("normal", 5), Prior("uniform", 5)])
 def test_the_cube_of_truncation_holds_the_share_of_the_prior(prior: Prior) -> None:
-    latents = prior.draw(20_000, np.random.default_rng(0))
+    latents = prior.draw(BlockRandomness(np.random.default_rng(0), 20_000))
     assert float((latents.abs() <= cube(prior, 0.3)).all(1).double().mean()) == pytest.approx(0.3, abs=0.015)
 
 

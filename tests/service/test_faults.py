@@ -67,6 +67,10 @@ def test_a_device_without_memory_for_a_single_row_says_so(start: Start, monkeypa
             engine.submit(SampleRequest(n=2, seed=seed)).result(timeout=60)
     assert engine.submit(SampleRequest(n=2, model="points")).result(timeout=60).n == 2
     assert engine.unready() is None
+    monkeypatch.undo()
+    calls = spoil(engine.model("images").generator, monkeypatch, lambda _: None)
+    engine.submit(SampleRequest(n=2 * BATCH)).result(timeout=60)
+    assert max(calls) == BATCH
 
 
 def test_a_passing_fault_is_nobodys(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,7 +153,7 @@ def test_what_a_server_serves_and_its_limits_stand_from_the_start(serve: Any, bu
     (tmp_path / "torn" / "bundle.json").write_text("{}")
     api = serve(tmp_path, None, queue_seconds=20.0, queue_requests=7)
     assert [api.metric("winnow_models", state=state) for state in ("ready", "broken")] == [1, 1]
-    assert [api.metric(f"winnow_{name}_limit") for name in ("queue_seconds", "queue_requests")] == [20, 7]
+    assert (api.metric("winnow_queue_limit_seconds"), api.metric("winnow_queue_requests_limit")) == (20, 7)
     assert api.metric("winnow_batch_rows_limit", model="points") == BATCH
     fingerprint = api.post("/sample").headers["sample-fingerprint"]
     assert api.metric("winnow_fingerprint_info", model="points", fingerprint=fingerprint) == 1

@@ -28,7 +28,7 @@ class Traced:
         self._exporter, self._api = InMemorySpanExporter(), api
         self.provider = TracerProvider(shutdown_on_exit=False)
         self.provider.add_span_processor(SimpleSpanProcessor(self._exporter))
-        api.app = create_app(api.engine, Settings(), self.provider.get_tracer("winnow"))
+        api.app = create_app(api.engine, Settings(), tracer=self.provider.get_tracer("winnow"))
 
     def ask(self, path: str, **headers: str) -> tuple[httpx.Response, list[ReadableSpan]]:
         self._exporter.clear()

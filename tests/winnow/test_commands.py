@@ -67,7 +67,7 @@ def test_a_body_that_was_cut_off_leaves_the_file_as_it_was(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Broken()))
-    monkeypatch.setattr("winnow.client.Client", lambda url: Client(url, transport))
+    monkeypatch.setattr("winnow.client.Client", lambda url, key: Client(url, transport))
     (workplace / "a.zip").write_text("before")
     assert main(["sample", "points", "-o", "a.zip", "--server", "http://test"]) == 2
     assert "incomplete chunked read" in capsys.readouterr().err
