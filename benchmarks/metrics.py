@@ -43,7 +43,7 @@ from service.settings import Settings
 
 LEVEL = 0.97
 SMALL_REQUESTS, AT_ONCE = 128, 64
-LARGE_ROWS = 5_000
+LARGE_ROWS = 2_000
 CLIENTS = 2
 CALLS = 100_000
 WORKLOADS = ("small", "large")
@@ -116,7 +116,7 @@ class Cost:
 
 
 def cost(bundle: Path, pairs: int, load: Callable[[FastAPI], Coroutine[Any, Any, None]]) -> Cost:
-    engines = [Engine(bundle, None, EngineOptions(), metrics) for metrics in (Metrics(), silent())]
+    engines = [Engine(bundle, None, EngineOptions(threads=1), metrics) for metrics in (Metrics(), silent())]
     for engine in engines:
         engine.start()
     apps = [create_app(engine, Settings()) for engine in engines]
