@@ -40,8 +40,8 @@ def serve(settings: Settings) -> int:
     for number in SIGNALS:
         # Before the first request nothing was admitted, so nothing is to be finished.
         signal.signal(number, lambda *_: _exit_now())
-    provider = otlp_provider() if settings.tracing else None
-    tracer = None if provider is None else provider.get_tracer("winnow")
+    # Its last spans go out at the end of the process.
+    tracer = otlp_provider().get_tracer("winnow") if settings.tracing else None
     gate = Gate(settings)
     listener = bind(settings.http.bind)
     try:
@@ -51,8 +51,6 @@ def serve(settings: Settings) -> int:
         listener.close()
         raise
     DrainingServer(create_app(engine, settings, gate, tracer), settings).run(sockets=[listener])
-    if provider is not None:
-        provider.shutdown()
     if not engine.close(LAST_SECONDS):
         logger.error("a batch did not end in time", extra={"seconds": LAST_SECONDS})
         _exit_now()
