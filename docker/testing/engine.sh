@@ -23,12 +23,12 @@ start_own_engine() {
     command -v apt-get >/dev/null || fail "an engine of its own comes from Debian's packages, and there is no apt-get here"
     local free
     free=$(($(stat -f -c '%a * %S' "$WORK") / 1073741824))
-    [ "$free" -ge "$FREE_GIB_NEEDED" ] || fail "$WORK has $free GiB free, $FREE_GIB_NEEDED are needed: set TMPDIR"
+    [ "$free" -ge "$FREE_GIB_NEEDED" ] || fail "$WORK has $free GiB free, $FREE_GIB_NEEDED are needed: make room there"
 
     say "packages"
     export DEBIAN_FRONTEND=noninteractive
     local missing=() package
-    for package in docker.io debootstrap prometheus busybox-static python3 python3-venv ca-certificates; do
+    for package in docker.io mmdebstrap debian-archive-keyring prometheus busybox-static python3 python3-venv ca-certificates; do
         dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")
     done
     if [ ${#missing[@]} -gt 0 ]; then

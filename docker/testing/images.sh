@@ -35,17 +35,23 @@ TEXT
 
 python_standin() {
     say "stand-in for $PYTHON_IMAGE"
-    local root=$WORK/rootfs suite=bookworm # whose Python is the 3.11 of the official image
-    debootstrap --variant=minbase --include=ca-certificates,python3,python3-pip "$suite" "$root" >"$WORK/debootstrap.log" 2>&1 ||
-        fail "debootstrap failed: $(tail -3 "$WORK/debootstrap.log")"
-    rm -rf "$root"/usr/lib/python3*/EXTERNALLY-MANAGED "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
-    ln -sf python3 "$root/usr/bin/python"
-    # A company's proxy signs with a certificate that this machine knows and a fresh Debian does not.
-    cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
-    printf '[global]\ncert = /etc/ssl/certs/ca-certificates.crt\n' >"$root/etc/pip.conf"
-    tar -C "$root" -c . | "$DOCKER" import -c 'CMD ["python3"]' \
-        -c 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' - "$PYTHON_IMAGE" >/dev/null
-    rm -rf "$root"
+    local pip_conf=$WORK/pip.conf
+    printf '[global]\ncert = /etc/ssl/certs/ca-certificates.crt\n' >"$pip_conf"
+    # Bookworm's Python is the 3.11 of the official image. A company's proxy signs with a certificate that this machine
+    # knows and a fresh Debian does not, so its certificates come along.
+    # shellcheck disable=SC2016 # the hook's own "$1", the folder of the new system
+    mmdebstrap --quiet --variant=minbase --include=ca-certificates,python3,python3-pip \
+        --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
+        --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --customize-hook='rm "$1"/usr/lib/python3*/EXTERNALLY-MANAGED && ln -s python3 "$1"/usr/bin/python' \
+        --customize-hook='upload /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt' \
+        --customize-hook="upload $pip_conf /etc/pip.conf" \
+        --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
+        bookworm "$WORK/base.tar" http://deb.debian.org/debian >"$WORK/debootstrap.log" 2>&1 ||
+        fail "no base image can be made of Debian's packages: $(tail -3 "$WORK/debootstrap.log")"
+    "$DOCKER" import -c 'CMD ["python3"]' \
+        -c 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' "$WORK/base.tar" "$PYTHON_IMAGE" >/dev/null
+    rm "$WORK/base.tar"
 }
 
 prometheus_standin() {
@@ -83,9 +89,13 @@ build_service() {
     python3 -m venv "$WORK/venv"
     "$WORK/venv/bin/pip" download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
         --python-version 3.11 --dest "$WORK/wheels" -c requirements.lock torch || fail "pip finds no wheel of torch for Python 3.11"
+    : >"$WORK/wheels.log"
     python3 -u -m http.server --bind 127.0.0.1 --directory "$WORK/wheels" 0 >"$WORK/wheels.log" 2>&1 &
     WHEEL_SERVER=$!
-    until port=$(sed -n 's/.* port \([0-9]*\) .*/\1/p' "$WORK/wheels.log") && [ -n "$port" ]; do sleep 0.1; done
+    until port=$(sed -n 's/.* port \([0-9]*\) .*/\1/p' "$WORK/wheels.log") && [ -n "$port" ]; do
+        kill -0 "$WHEEL_SERVER" || fail "the wheel of torch cannot be served: $(cat "$WORK/wheels.log")"
+        sleep 0.1
+    done
     build winnow:cpu . --file docker/Dockerfile --build-arg TORCH_PIP_ARGS="--no-index --find-links http://127.0.0.1:$port/"
     kill "$WHEEL_SERVER"
     WHEEL_SERVER=

@@ -239,6 +239,27 @@ def test_sigterm_while_it_still_loads_is_a_clean_end(workplace: Path) -> None:
     assert process.returncode == 0
 
 
+SIGNAL_AT_THE_FIRST_IMPORT = """
+import os, signal, sys, types
+from winnow.cli import main
+
+class Slow(types.ModuleType):
+    def __getattr__(self, name):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+sys.modules["service.http.server"] = Slow("service.http.server")
+signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as for process 1 of a container
+sys.exit(main(["serve"]))
+"""
+
+
+def test_sigterm_before_torch_is_imported_is_a_clean_end(workplace: Path) -> None:
+    options = command()
+    options["args"] = [sys.executable, "-c", SIGNAL_AT_THE_FIRST_IMPORT]
+    process = subprocess.run(**options, timeout=60, check=False)
+    assert process.returncode == 0, process.stderr
+
+
 def test_what_outlives_the_grace_period_is_cut_off_and_the_end_is_clean(workplace: Path) -> None:
     (workplace / "winnow.toml").write_text("[http]\ngrace_seconds = 0\n")
     server = Server("--default-model", "points", "--config", "winnow.toml", "--batch-rows", "1")
