@@ -1,4 +1,4 @@
-# make serve | test | lint | data | bundles | gpu-check        (PYTHON=python3.12, PORT=..., TORCH_PIP_ARGS=... to change)
+# make serve | test | lint | fuzz | data | bundles | gpu-check        (PYTHON=python3.12, PORT=..., TORCH_PIP_ARGS=... to change)
 PYTHON ?= python3
 VENV ?= .venv
 BIND ?= 127.0.0.1:8000
@@ -10,7 +10,7 @@ OUT ?= runs/gpu-check
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock
 
-.PHONY: serve test lint data bundles gpu-check clean
+.PHONY: serve test lint fuzz data bundles gpu-check clean
 
 serve: $(VENV)/.core
 	WINNOW_HTTP__BIND=$${WINNOW_HTTP__BIND:-$(BIND)} $(BIN)/winnow serve
@@ -22,6 +22,11 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+fuzz: $(VENV)/.dev
+	$(PIP) -e '.[fuzz]'
+	$(BIN)/python -m benchmarks.schema_fuzz
+	$(BIN)/python -m benchmarks.fuzz
 
 data: $(VENV)/.train
 	$(BIN)/winnow data
