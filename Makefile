@@ -1,4 +1,4 @@
-# make serve | test | lint | data | bundles | gpu-check | image | containers | sbom | audit
+# make serve | test | lint | fuzz | data | bundles | gpu-check | image | containers | sbom | audit
 # (PYTHON=python3.12, PORT=..., TORCH_PIP_ARGS=... to change)
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 QUIET := --quiet --disable-pip-version-check
 PIP := $(BIN)/python -m pip install $(QUIET) -c requirements.lock
 
-.PHONY: serve test lint data bundles gpu-check image containers sbom audit clean
+.PHONY: serve test lint fuzz data bundles gpu-check image containers sbom audit clean
 
 serve: $(VENV)/.core
 	WINNOW_HTTP__BIND=$${WINNOW_HTTP__BIND:-$(BIND)} $(BIN)/winnow serve
@@ -26,6 +26,11 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/hadolint docker/Dockerfile docker/testing/*.Dockerfile
 	$(BIN)/shellcheck --external-sources docker/test.sh docker/testing/*.sh .ci/run
+
+fuzz: $(VENV)/.dev
+	$(PIP) -e '.[fuzz]'
+	$(BIN)/python -m benchmarks.schema_fuzz
+	$(BIN)/python -m benchmarks.fuzz
 
 data: $(VENV)/.train
 	$(BIN)/winnow data

@@ -1,9 +1,9 @@
 """API keys: a file with one line a key, which holds the hash of a secret and never the secret.
 
     # name:sha256-of-the-secret [admin] [option=value ...]
-    alice:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
-    batch:60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752 rows_per_minute=600000 concurrent=4
-    operator:fd61a03af4f77d870fc21e05e7e80678095c92d808cfb3b5c279ee04c74aca13 admin
+    alice:3139e71bd1a843895469da10cccb16b68dd5ecddab475e6ecdd9910db63f2994
+    batch:0b3faad4369aff7e8e2b63b4b9af01e405d81c03808facc6a5e05a52ae089675 rows_per_minute=600000 concurrent=4
+    operator:e8fc2def1187cf5af73e50a0b3d7a3ffa6c2e17abafb74860138b28924a2103d admin
 
 The options are those of the setting ``quota`` and go before it. A secret of ours has 256 random bits, so neither salt
 nor a slow hash would add anything.

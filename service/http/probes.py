@@ -13,6 +13,11 @@ from sampling.methods import METHODS
 from service.http.state import Service, service_of
 
 router = APIRouter()
+TEXT: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
+PROBE_ANSWERS: dict[int | str, dict[str, Any]] = {
+    status: {"description": text, "content": {**TEXT, "application/json": {}}}
+    for status, text in ((200, "Yes."), (503, "No; ?verbose says why."))
+}
 
 
 def winnow_version() -> str:
@@ -22,25 +27,25 @@ def winnow_version() -> str:
         return "0+unknown"
 
 
-@router.get("/livez")
+@router.get("/livez", response_class=Response, responses=PROBE_ANSWERS)
 async def livez(request: Request) -> Response:
     """The process answers."""
     return _probe(request, {"event_loop": None})
 
 
-@router.get("/readyz")
+@router.get("/readyz", response_class=Response, responses=PROBE_ANSWERS)
 async def readyz(request: Request) -> Response:
     """Work may be sent here."""
     return _probe(request, {"engine": service_of(request).engine.unready()})
 
 
-@router.get("/startupz")
+@router.get("/startupz", response_class=Response, responses=PROBE_ANSWERS)
 async def startupz(request: Request) -> Response:
     """Loading is over: this listener opens after it."""
     return _probe(request, {"models": None})
 
 
-@router.get("/metrics")
+@router.get("/metrics", response_class=Response, responses={200: {"content": TEXT}})
 async def metrics(request: Request) -> Response:
     """Prometheus text."""
     engine = service_of(request).engine
