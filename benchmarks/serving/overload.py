@@ -59,15 +59,19 @@ async def measure(target: Target, settings: Settings) -> Report:
         able = abilities(server)
         one = sample_target(settings.n, method=settings.method, format=settings.format)
         await capacity(client, one, settings.n, settings.clients, settings.probe / 4)
-        before = (await capacity(client, one, settings.n, settings.clients, settings.probe)).rate
+        cpu = server.cpu_seconds()
+        quiet = await capacity(client, one, settings.n, settings.clients, settings.probe)
+        each, before = (server.cpu_seconds() - cpu) / quiet.images, quiet.rate
         rate, rng = settings.factor * before / settings.n, np.random.default_rng(settings.seed)
         arrivals = [(at, Ask(one, settings.n, keep=True)) for at in poisson(rate, settings.seconds, rng)]
         obeying = [
             _obey(client, Ask(one, settings.n, "obedient"), at, settings.patience)
             for at in rng.uniform(0, settings.seconds, settings.obedient)
         ]
+        cpu = server.cpu_seconds()
         async with watch_memory(server) as memory:
             run, obedient = await asyncio.gather(open_loop(client, arrivals), asyncio.gather(*obeying))
+        beyond = server.cpu_seconds() - cpu - each * (run.images + sum(one.answer.ok for one in obedient) * settings.n)
         after = (await capacity(client, one, settings.n, settings.clients, settings.probe)).rate
         page = settled(server)
     report = Report(f"overload: {able.model}, {settings.factor:g} times capacity, n = {settings.n}")
@@ -79,6 +83,7 @@ async def measure(target: Target, settings: Settings) -> Report:
     report.facts |= {"settings": asdict(settings), "capacity": [before, after], "offered": len(arrivals)}
     _tell_goodput(report, run, settings.seconds, (before + after) / 2)
     _tell_answers(report, run)
+    _tell_refusing(report, run, obedient, beyond)
     _tell_memory(report, memory)
     _tell_obedient(report, obedient)
     report.goal(f"decoded = delivered + waste + waiting: {books(page)}", books(page).balance, law=True)
@@ -125,6 +130,14 @@ def _tell_answers(report: Report, run: Run) -> None:
     )
     report.facts["refusal_p99_seconds"] = p99
     report.goal(f"refusals within 10 ms at p99: {milliseconds(p99)} ms", p99 < REFUSAL_SECONDS_GOAL)
+
+
+def _tell_refusing(report: Report, run: Run, obedient: list[Obedience], cpu: float) -> None:
+    """``cpu``: the server's processor time beyond what the images cost in a closed loop."""
+    refusals = sum(o.answer.refused for o in run.outcomes) + sum(one.refusals for one in obedient)
+    if refusals and not isnan(cpu):
+        report.lines.append(f"A refusal costs the server {1e3 * cpu / refusals:.1f} ms of CPU time, by difference.")
+        report.facts["refusal_cpu_seconds"] = cpu / refusals
 
 
 def _tell_memory(report: Report, memory: Memory) -> None:

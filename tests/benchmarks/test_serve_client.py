@@ -145,6 +145,7 @@ def test_a_server_that_is_not_there_is_an_answer_too() -> None:
 
 def test_who_hangs_up_is_gone_for_the_server() -> None:
     noticed: list[bytes] = []
+    gone = asyncio.Event()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -152,8 +153,14 @@ def test_who_hangs_up_is_gone_for_the_server() -> None:
             noticed.append(await reader.read())
         except ConnectionResetError:
             noticed.append(b"reset")
+        gone.set()
 
-    answer: Answer = against(talk, lambda client: client.ask(Ask("/", hang_up=0.01)))
+    async def leave(client: Client) -> Answer:
+        answer = await client.ask(Ask("/", hang_up=0.01))
+        await gone.wait()  # while the client still lives
+        return answer
+
+    answer: Answer = against(talk, leave)
     assert answer.hung_up and not answer.ok
     assert noticed in ([b""], [b"reset"])
 
