@@ -50,10 +50,11 @@ class Decoder:
     """``decode`` that survives a device without memory: with smaller batches, until the model is loaded anew.
 
     Bits depend on the shape of a batch, so a seeded request does not silently go on in another one: it is refused,
-    and asked for again it has another fingerprint. ``shrunk`` is told the bundle and the rows that it may have.
+    and asked for again it has another fingerprint. ``shrunk`` is told the bundle and the rows that it may have,
+    and says whether so many, or fewer, do fit.
     """
 
-    def __init__(self, metrics: Metrics, shrunk: Callable[[Served, int], None]) -> None:
+    def __init__(self, metrics: Metrics, shrunk: Callable[[Served, int], bool]) -> None:
         self._metrics, self._shrunk = metrics, shrunk
         self._most: dict[str, int] = {}
 
@@ -64,14 +65,16 @@ class Decoder:
     def free(self, served: Served, latents: torch.Tensor) -> Pixels:
         """Latents [k, d] in as few batches as fit. Raises what the generator raises, OutOfMemory for a single row."""
         parts: list[Pixels] = []
+        most = self.most(served)
         while (at := sum(map(len, parts))) < len(latents):
-            piece = latents[at : at + self.most(served)]
+            piece = latents[at : at + most]
             try:
                 parts.append(decode(served.bundle, piece))
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
                 self._shrink(served, len(piece))
+                most = ceil(len(piece) / 2)
         return joined(parts)
 
     def canonical(self, served: Served, latents: torch.Tensor) -> Pixels:
@@ -94,13 +97,13 @@ class Decoder:
         )
 
     def _shrink(self, served: Served, rows: int) -> None:
+        """``rows`` did not fit; half of them may. Where not even one does it is not the size: nothing is remembered."""
         self._metrics.oom.inc()
-        if rows == 1:
-            self._most.pop(served.bundle.digest, None)  # it is not the size: the next request tries as before
+        logger.error("out of memory", extra={"model": served.bundle.name, "rows": rows})
+        if rows > 1 and self._shrunk(served, rows // 2):
+            self._most[served.bundle.digest] = rows // 2
+        elif rows == 1:
             raise OutOfMemory(f"The device has no memory for a single row of {served.bundle.name}.")
-        self._most[served.bundle.digest] = now = ceil(rows / 2)
-        logger.error("out of memory", extra={"model": served.bundle.name, "rows": rows, "now": now})
-        self._shrunk(served, now)
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -79,11 +79,11 @@ class Shelf:
             left = self.catalog.without(name)
             self._queue.chore(lambda: self._replace(left, name)).result()
 
-    def shrink(self, served: Served, rows: int) -> None:
-        """On the device thread: from now on ``served`` has batches of at most ``rows``, if so many fit."""
+    def shrink(self, served: Served, rows: int) -> bool:
+        """On the device thread: from now on ``served`` has batches of at most ``rows``. False where none fits."""
         current = self.catalog.models.get(served.bundle.name)
         if current is None or current.served is not served:
-            return
+            return True  # it has left, or shrunk, already
         while rows:
             try:
                 warm = warm_up(served.bundle, replace(self._options, batch_rows=rows), self.environment)
@@ -93,7 +93,8 @@ class Shelf:
                 rows //= 2
             else:
                 self._show(self.catalog.with_model(replace(current, served=warm)))
-                return
+                return True
+        return False
 
     def _put(self, model: Model) -> Model:
         warm = self._warm(model)
