@@ -24,7 +24,7 @@ from benchmarks.serving.response import BadResponse
 ROOT = Path(__file__).parents[2]
 PROC = Path("/proc")
 TICKS, PAGE = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
-START_SECONDS, POLL_SECONDS = 180.0, 0.05
+START_SECONDS, LEAVING_SECONDS, POLL_SECONDS = 180.0, 30.0, 0.05
 # The fields of /proc/PID/stat after the command's name (man 5 proc): parent, user ticks, system ticks.
 PARENT, USER, SYSTEM = 1, 11, 12
 
@@ -180,8 +180,11 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.kill()
-        self._process.communicate()
+        try:
+            self._process.communicate(timeout=LEAVING_SECONDS)  # the end of its stdin is its end
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
 
     def do(self, **order: Any) -> Any:
         """Send an order, wait for its result. Raises ServerFailed when the child has died."""

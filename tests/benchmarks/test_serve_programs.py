@@ -151,8 +151,12 @@ def test_a_server_that_does_not_come_up_gives_its_last_words(bundle: Path) -> No
         pass
 
 
-def test_the_workers_do_what_they_are_told(bundle: Path) -> None:
+def test_the_workers_do_what_they_are_told_and_leave_nothing(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     with Worker("bare", bundle, 1, "--batch", "16") as bare, Worker("calls", bundle, 1) as calls:
         loop = bare.do(seconds=0.05)
         assert loop["images"] % 16 == 0 and loop["images"] > 0 and loop["seconds"] >= 0.05
         assert len(calls.do(calls=3, n=1, method="prior")["seconds"]) == 3
+    assert list(tmp_path.iterdir()) == []
