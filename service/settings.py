@@ -127,7 +127,9 @@ class EngineSettings(_Section):
     queue_requests: Count = EngineOptions.queue_requests
     """Requests that may wait."""
     queue_seconds: Annotated[float, Field(gt=0)] = EngineOptions.queue_seconds
-    """Seconds that a request of more than one batch may have to wait for the others, under fair sharing."""
+    """Seconds that a request may have to wait for the others, under fair sharing."""
+    queue_stretch: Annotated[float, Field(ge=0)] = EngineOptions.queue_stretch
+    """So many times its own device time a request may have to wait besides."""
     result_bytes: Count = EngineOptions.result_bytes
     """Memory for answers that are held whole, all together."""
     outbox_bytes: Count = EngineOptions.outbox_bytes

@@ -12,8 +12,10 @@ class EngineOptions:
     """``batch_rows``: one generator call, and so the wait of a request for one row beside a large one; None for what
     the generator's arithmetic says (sizing.py).
     ``proposal_block``: rows of one call of w; 512 keep the accepted surplus of a small seeded request small.
-    ``queue_requests`` bounds how many requests may wait. ``queue_seconds``: device time that others may take before
-    a request is done, under fair sharing; longer, and it is refused. One batch or less is never refused for that.
+    ``queue_requests`` bounds how many requests may wait. ``queue_seconds`` and ``queue_stretch``: under fair sharing a
+    request may have to wait for the others so long, and so many times its own device time more; longer, and it is
+    refused. A thousand equal requests that share the device all finish at the end: no answer would come in time.
+    Parked bulk costs a small request next to nothing, so that is never refused for it.
     ``result_bytes``: what answers that are held whole may come to together; one batch's worth is always taken.
     ``outbox_bytes``: of an answer that streams, what may lie ready for its reader; four batches at least.
     ``pool_rows``: latents that are chosen ahead for each model, method and parameters in use.
@@ -25,7 +27,8 @@ class EngineOptions:
     batch_rows: int | None = None
     proposal_block: int = 512
     queue_requests: int = 1_024
-    queue_seconds: float = 600.0
+    queue_seconds: float = 10.0
+    queue_stretch: float = 10.0
     result_bytes: int = 2 * 2**30
     outbox_bytes: int = 2 * 2**20
     pool_rows: int = 1_024

@@ -150,7 +150,6 @@ class JobQueue:
         return job.ticket.rows * self._speeds.of(job.kind, job.served.decode_seconds)
 
     def _refuse_or_not(self, job: Job) -> None:
-        """A request of one batch or less knows only the number of requests and its own deadline."""
         own = self.seconds_of(job)
         others = [self.seconds_of(other) for other in self._jobs.values()]
         wait = fair_wait(own, others)
@@ -158,8 +157,8 @@ class JobQueue:
         if len(others) >= self._options.queue_requests:
             seconds = retry_after(min(others) * len(others))
             raise Overloaded(f"{said}; try again in {seconds} s.", seconds)
-        if job.n > job.lane.capacity and wait > self._options.queue_seconds:
-            seconds = retry_after(wait - self._options.queue_seconds)
+        if wait > (most := self._options.queue_seconds + self._options.queue_stretch * own):
+            seconds = retry_after(wait - most)
             raise Overloaded(f"{said}, and this one would wait {wait:.0f} s; try again in {seconds} s.", seconds)
         if job.bytes and self._result_bytes + job.bytes > self._options.result_bytes and self._result_bytes:
             seconds = retry_after(min(others, default=0.0))

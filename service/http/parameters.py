@@ -79,6 +79,11 @@ def read_query(request: Request, kind: type[Query], others: Collection[str] = ()
         raise invalid_all(field_errors(error.errors(), (*kind.model_fields, *others))) from error
 
 
+def parameter_names(methods: Mapping[str, Method]) -> set[str]:
+    """Every parameter that some method takes. Each request asks: the schemas of ``method_parameters`` take 5 ms."""
+    return {name for method in methods.values() for name in method.parameters.model_fields}
+
+
 def method_parameters(methods: Mapping[str, Method]) -> dict[str, dict[str, dict[str, Any]]]:
     """Every parameter that some method takes: its JSON schema by method. Raises ValueError for a name that is ours."""
     found: dict[str, dict[str, dict[str, Any]]] = {}

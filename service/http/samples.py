@@ -18,7 +18,7 @@ from service.http.answers import answer_rows, answer_stream
 from service.http.conditional import entity_tag, matches
 from service.http.hangup import CLIENT_CLOSED_REQUEST, result_or_hangup
 from service.http.negotiation import choose_format
-from service.http.parameters import SampleQuery, method_parameters, read_query, refuse_body, sample_openapi
+from service.http.parameters import SampleQuery, parameter_names, read_query, refuse_body, sample_openapi
 from service.http.problems import PROBLEM_MEDIA_TYPE, Problem, invalid
 from service.http.quotas import charge_rows
 from service.http.records import record_of
@@ -53,7 +53,7 @@ async def sample(request: Request) -> Response:
     A method's own parameters (steps, acceptance, ...) stand beside n and seed; /models/{name} lists them by method.
     """
     service, record = service_of(request), record_of(request.scope)
-    query, given = read_query(request, SampleQuery, method_parameters(METHODS))
+    query, given = read_query(request, SampleQuery, parameter_names(METHODS))
     await refuse_body(request)
     choice = service.engine.resolve(query.model, query.method, given, query.seed is not None)
     bundle = choice.bundle

@@ -197,7 +197,7 @@ class Metrics:
             Gauge,
             "winnow_queue_limit_seconds",
             "seconds",
-            "What a large request may have to wait for others (engine.queue_seconds).",
+            "What any request may have to wait for others (engine.queue_seconds).",
             {},
         )
         self.queue_requests_limit = self._make(

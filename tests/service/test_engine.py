@@ -182,9 +182,10 @@ def test_every_decoded_row_is_delivered_or_counted_as_waste(start: Start, monkey
 
 
 def test_a_full_queue_refuses_bulk_with_a_time_and_still_takes_a_single_sample(
-    gated: Callable[..., tuple[Engine, Gate]],
+    gated: Callable[..., tuple[Engine, Gate]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, gate = gated(queue_seconds=1e-9)
+    engine, gate = gated(queue_seconds=10.0, queue_stretch=0.0)
+    monkeypatch.setattr(engine._queue, "seconds_of", lambda job: float(job.ticket.rows))
     large = engine.submit(SampleRequest(n=90))
     gate.wait()
     with pytest.raises(Overloaded, match="90 samples are waiting already, and this one would wait") as refusal:
