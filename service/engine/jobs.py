@@ -51,6 +51,11 @@ class Job(ABC):
         self.ticket = Ticket(self.n, self.lane, None if self.outbox is None else self.outbox.capacity)
 
     @property
+    def row_seconds(self) -> float:
+        """Device seconds a row, until its kind has been measured."""
+        return self.served.decode_seconds
+
+    @property
     def bundle(self) -> Bundle:
         return self.served.bundle
 
@@ -92,6 +97,11 @@ class SampleJob(Job):
     @property
     def key(self) -> SupplyKey:
         return (self.bundle.digest, self.choice.method, self.choice.parameters)
+
+    @property
+    def row_seconds(self) -> float:
+        """A method whose samples are made of several proposals decodes them all."""
+        return self.served.decode_seconds * self.choice.sampler.unit
 
     def add(self, take: Take, rows: Pixels | None) -> bool:
         """Append one batch. False when its reader is gone: the rows are nobody's."""

@@ -147,7 +147,7 @@ class JobQueue:
 
     def seconds_of(self, job: Job) -> float:
         """Device seconds that ``job`` still needs, as far as is known."""
-        return job.ticket.rows * self._speeds.of(job.kind, job.served.decode_seconds)
+        return job.ticket.rows * self._speeds.of(job.kind, job.row_seconds)
 
     def _refuse_or_not(self, job: Job) -> None:
         own = self.seconds_of(job)

@@ -145,8 +145,10 @@ def _hand_out(
 ) -> list[tuple[SampleJob, Take]]:
     """Chosen latents for jobs of one supply, from stock and from as many blocks as can start before ``until``."""
     total = sum(rows for _, rows in wanted)
-    if wanted[0][0].seed is None:
-        turn.accounts.asked(supply.ready < total, len(wanted))
+    # Once a request, and only where a full pool could have held it.
+    new = [job for job, _ in wanted if job.seed is None and not job.done and job.n <= turn.options.pool_rows]
+    if new:
+        turn.accounts.asked(supply.ready < total, len(new))
     while supply.ready < total and (leads or perf_counter() < until) and wanted[0][0] not in outcome.failed:
         leads = False
         _propose(turn, supply, wanted, outcome)

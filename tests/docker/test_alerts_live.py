@@ -28,7 +28,7 @@ def miscalibrated(folder: Path) -> Path:
 
 def test_the_right_alert_fires_for_each_misfortune_and_no_other(tmp_path: Path) -> None:
     killed = Server(BUNDLE)
-    full = Server(BUNDLE, WINNOW_ENGINE__QUEUE_ROWS="100000")
+    full = Server(BUNDLE, WINNOW_ENGINE__QUEUE_REQUESTS="2")
     broken = Server(damaged(tmp_path / "damaged"))
     drifting = Server(miscalibrated(tmp_path / "miscalibrated"))
     # The first fills the cap with minutes of work, so that the others are refused.

@@ -120,7 +120,7 @@ def test_senseless_offsets_are_refused_at_the_door(start: Start, n: int, offset:
 
 
 def test_seeded_requests_leave_the_pool_alone(start: Start, toys: None) -> None:
-    engine = start()
+    engine = start(pool_rows=BATCH)
     draw(engine, 5, "moving", seed=1)
     assert engine.metrics.value("winnow_pool_requests_total", result="miss") == 0
     draw(engine, 5, "moving")
