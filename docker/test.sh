@@ -35,7 +35,7 @@ clean_up() {
     [ -z "${WHEEL_SERVER:-}" ] || kill "$WHEEL_SERVER" 2>/dev/null || true
     if [ -n "${DOCKER:-}" ]; then
         "$DOCKER" compose --profile gpu down --volumes --remove-orphans --timeout 5 >/dev/null 2>&1 || true
-        "$DOCKER" ps --all --quiet --filter name=winnow-test- | xargs -r "$DOCKER" rm --force >/dev/null 2>&1 || true
+        "$DOCKER" ps --all --quiet --filter name=winnow-test- 2>/dev/null | xargs -r "$DOCKER" rm --force >/dev/null 2>&1 || true
     fi
     stop_own_engine
     rm -rf "$WORK"
