@@ -54,6 +54,7 @@ sbom: $(VENV)/.audit
 	$(VENV)/service/bin/python -m pip install $(QUIET) -c requirements.lock $(TORCH_PIP_ARGS) torch
 	$(VENV)/service/bin/python -m pip install $(QUIET) -c requirements.lock .
 	$(VENV)/service/bin/python -m pip uninstall --quiet --yes pip
+	rm -rf build/lib build/bdist.*
 	mkdir -p build
 	$(VENV)/audit/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application \
 	  --output-reproducible --of JSON -o build/sbom.json $(VENV)/service/bin/python

@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 STANDINS=${STANDINS:-auto}
 WORK=$(mktemp -d /tmp/winnow-containers.XXXXXX) # short: a socket's path has at most 107 characters
-FREE_GIB_NEEDED=6                               # the engine's data at the end of a run: 4.1 GiB
+FREE_GIB_NEEDED=6                               # the engine's data at the end of a run: 4.4 GiB
 export COMPOSE_PROJECT_NAME=winnow-test DOCKER_BUILDKIT=1
 # Beside a Winnow that already runs here.
 export WINNOW_PORT=${WINNOW_PORT:-18000} PROMETHEUS_PORT=${PROMETHEUS_PORT:-19090} GRAFANA_PORT=${GRAFANA_PORT:-13000}
@@ -35,6 +35,7 @@ clean_up() {
     [ -z "${WHEEL_SERVER:-}" ] || kill "$WHEEL_SERVER" 2>/dev/null || true
     if [ -n "${DOCKER:-}" ]; then
         "$DOCKER" compose --profile gpu down --volumes --remove-orphans --timeout 5 >/dev/null 2>&1 || true
+        "$DOCKER" ps --all --quiet --filter name=winnow-test- 2>/dev/null | xargs -r "$DOCKER" rm --force >/dev/null 2>&1 || true
     fi
     stop_own_engine
     rm -rf "$WORK"

@@ -165,6 +165,8 @@ def no_build_tool_is_in_the_image() -> str:
         inside("winnow", "sh", "-c", f"command -v {tool}", fails=True)
     for python in ("python", "/usr/bin/python3", "/usr/local/bin/python3"):
         inside("winnow", "sh", "-c", f"command -v {python} >/dev/null && {python} -c 'import pip'", fails=True)
+    compilers = inside("winnow", "find", "/opt/winnow", "-name", "protoc", "-o", "-name", "protoc-*")
+    assert not compilers, compilers
     listing = "import importlib.metadata as m; print(*{d.name.lower() for d in m.distributions()})"
     installed = set(inside("winnow", "python", "-I", "-c", listing).split())
     assert "torch" in installed and not installed & TRAINING_AND_TESTING, installed
@@ -315,13 +317,18 @@ def the_others_stop_cleanly_too() -> str:
 
 
 def the_gpu_profile_takes_the_place_of_the_service() -> str:
-    docker("tag", IMAGE, "winnow:cuda")
+    borrowed = not docker("image", "ls", "--quiet", "winnow:cuda")
+    if borrowed:  # no CUDA image is needed to see what Compose makes of the profile
+        docker("tag", IMAGE, "winnow:cuda")
     compose("--profile", "gpu", "up", "--no-build", "--no-start", "--scale", "winnow=0")
     made = inspect("winnow-gpu")
     aliases = made["NetworkSettings"]["Networks"][NETWORK]["Aliases"]
     assert "winnow" in aliases, aliases
     assert made["HostConfig"]["DeviceRequests"][0]["Driver"] == "nvidia", made["HostConfig"]["DeviceRequests"]
     assert container("winnow") == ""
+    if borrowed:
+        compose("--profile", "gpu", "rm", "--force", "winnow-gpu")
+        docker("rmi", "winnow:cuda")
     return "made, not started"
 
 

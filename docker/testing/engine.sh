@@ -50,13 +50,14 @@ start_own_engine() {
     setsid nohup /usr/sbin/dockerd --data-root "$WORK/data" --exec-root "$WORK/exec" --pidfile "$WORK/docker.pid" \
         --host "$DOCKER_HOST" --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false --bridge=none \
         --exec-opt native.cgroupdriver=cgroupfs >"$WORK/dockerd.log" 2>&1 </dev/null &
-    local _
+    local engine=$! _
     for _ in $(seq $((2 * ENGINE_SECONDS))); do
         "$DOCKER" version >/dev/null 2>&1 && break
+        kill -0 "$engine" 2>/dev/null || break
         sleep 0.5
     done
     "$DOCKER" version >/dev/null 2>&1 ||
-        fail "this machine cannot run a container engine: dockerd did not answer in $ENGINE_SECONDS s: $(tail -3 "$WORK/dockerd.log")"
+        fail "this machine cannot run a container engine: dockerd does not start: $(tail -3 "$WORK/dockerd.log")"
     "$DOCKER" info --format 'engine {{.ServerVersion}}, {{.Driver}}, cgroups v{{.CgroupVersion}}, {{.NCPU}} CPUs' 2>/dev/null
 }
 

@@ -81,7 +81,7 @@ build() {
 
 build_service() {
     if [ "$REAL_IMAGES" = 1 ]; then
-        build winnow:cpu . --file docker/Dockerfile
+        build winnow:cpu . --file docker/Dockerfile ${TORCH_PIP_ARGS+--build-arg "TORCH_PIP_ARGS=$TORCH_PIP_ARGS"}
         return
     fi
     # The wheel comes over the loopback address, so that nothing of it stays in an image.
