@@ -110,6 +110,14 @@ def test_an_idle_connection_is_kept_for_the_keep_alive_time_and_then_closed(edge
     assert wire.closed()
 
 
+def test_an_idle_connection_owes_no_head(edge: Edge) -> None:
+    live = edge(head_seconds=SOON)
+    wire = live.wire()
+    assert wire.ask(request()).status == 200
+    assert live.wire().closed()  # as long as a head may take, and later begun
+    assert wire.ask(request()).status == 200
+
+
 @pytest.mark.parametrize("path", ["/score", "/sample"])
 def test_a_body_that_never_ends_is_too_slow_for_any_route(
     edge: Edge, path: str, caplog: pytest.LogCaptureFixture
