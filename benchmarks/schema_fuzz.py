@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from shutil import which
+from tempfile import TemporaryDirectory
 
 from benchmarks.fuzz import running_server
 
@@ -30,8 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise SystemExit("schemathesis is not installed; `make fuzz` does that, or pip install -e '.[fuzz]'")
     command = [program, "run", "--seed", str(args.seed), "-n", str(args.examples), "--checks", ",".join(CHECKS),
                "--phases", "examples,coverage,fuzzing", "--request-timeout", "60", "--continue-on-failure"]  # fmt: skip
-    with running_server(args.bundles) as url:
-        return subprocess.run([*command, f"{url}/openapi.json"], check=False).returncode
+    # It keeps notes of its runs where it stands.
+    with running_server(args.bundles) as url, TemporaryDirectory() as folder:
+        return subprocess.run([*command, f"{url}/openapi.json"], cwd=folder, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -30,11 +30,9 @@ class DescribedApi(FastAPI):
 
 
 def complete(document: dict[str, Any]) -> dict[str, Any]:
-    """``document`` with the answers of the edge, our Problem in place of FastAPI's own errors, and the keys."""
+    """``document`` with the answers of the edge, and the keys."""
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
-    for name in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(name, None)
     problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= {**problem.pop("$defs", {}), "Problem": problem}
     components["securitySchemes"] = SCHEMES
@@ -46,8 +44,6 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
 
 def _describe(path: str, operation: dict[str, Any]) -> None:
     answers: dict[str, Any] = operation["responses"]
-    if "HTTPValidationError" in str(answers.get("422", "")):
-        del answers["422"]  # FastAPI writes it wherever a path has a parameter; a string has nothing to validate
     guarded = path not in PROBES | PAGES
     statuses = set(OF_EVERY_ROUTE)
     if guarded:
