@@ -22,11 +22,11 @@ NEAR = 0.01
 BISECTIONS = 60
 
 GRIDS: dict[str, tuple[Settings, ...]] = {
-    "latentga": tuple({"steps": n} for n in (10, 20, 50, 100)),
-    "latentrsga": tuple({"steps": n} for n in (10, 20, 50, 100)),
-    "langevin": tuple({"steps": n} for n in (10, 20, 50, 100, 200)),
+    "latentga": tuple({"steps": n} for n in (10, 20, 30, 50, 100)),
+    "latentrsga": tuple({"steps": n} for n in (10, 20, 30, 50, 100)),
+    "langevin": tuple({"steps": n} for n in (10, 20, 30, 50, 100)),
     "simplicial": tuple({"acceptance": a} for a in (0.1, 0.05, 0.03, 0.01, 0.005)),
-    "drs": tuple({"shift": p} for p in (20, 40, 60, 70, 80, 90)),
+    "drs": tuple({"shift": p} for p in (20, 40, 50, 60, 80, 90)),
     "mh": tuple({"candidates": n} for n in (2, 3, 5, 10)),
     "sir": tuple({"candidates": n} for n in (2, 3, 5, 10)),
     "dot": tuple({"steps": n} for n in (1, 2, 5, 10)),
