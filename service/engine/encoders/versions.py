@@ -19,8 +19,8 @@ PROBE_SIDE = 64
 def encoder_facts() -> dict[str, str]:
     """Versions of the libraries, and a digest of what they really make of one picture.
 
-    The digest, because ISA-L's bytes also depend on the processor: it has one match finder for those with SSE 4.2
-    and another for the rest. A millisecond, once.
+    The digest, because ISA-L chooses its code by the processor, and another one may write other bytes for the same
+    pixels. Once a process.
     """
     ramp = np.arange(PROBE_SIDE**2 * 3, dtype=np.uint32)
     probe = (ramp * ramp // 977 % 251).astype(np.uint8).reshape(PROBE_SIDE, PROBE_SIDE, 3)
