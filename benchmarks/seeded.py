@@ -124,7 +124,8 @@ def main() -> int:
     bundle = load_bundle(args.bundle, device)
     print(f"{bundle.name} on {device}, {torch.get_num_threads()} threads, {args.pairs} interleaved pairs a row\n")
     print(HEADER)
-    measure(bundle, args.methods[0], 1, args.blocks[0], args.pairs, device)  # a process's first second is not like others
+    # The first second of a process is unlike those after it: one pair cost ten times the usual.
+    measure(bundle, args.methods[0], 1, args.blocks[0], args.pairs, device)
     for method in args.methods:
         for n in args.n:
             for block in args.blocks:
