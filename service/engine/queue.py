@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TypeVar
 
-from service.engine.admission import Speeds, fair_wait, retry_after
+from service.engine.admission import Speed, Speeds, fair_wait, retry_after
 from service.engine.errors import DeadlineTooShort, Draining, Overloaded
 from service.engine.jobs import Job
 from service.engine.options import EngineOptions
@@ -42,13 +42,19 @@ class JobQueue:
         self._closed = self._cut_off = False
         self._waiting_rows = self._result_bytes = 0
         self._speeds = Speeds()
+        self._speed: dict[Ticket, Speed] = {}
 
     def submit(self, job: Job) -> None:
         """Admit ``job``. Raises Draining, DeadlineTooShort, Overloaded (with the seconds after which to ask again)."""
         with self._changed:
             if self._closed:
                 raise Draining("The server is shutting down and takes no new work.")
-            self._refuse_or_not(job)
+            self._speed[job.ticket] = self._speeds.of(job.kind, job.row_seconds)
+            try:
+                self._refuse_or_not(job)
+            except Overloaded:
+                del self._speed[job.ticket]
+                raise
             self._jobs[job.ticket] = job
             self._scheduler.admit(job.ticket)
             self._result_bytes += job.bytes
@@ -76,7 +82,7 @@ class JobQueue:
             self._scheduler.charge(job.ticket, seconds)
             job.spent += seconds
             if rows:
-                self._speeds.measured(job.kind, job.done, job.spent)
+                self._speed[job.ticket].measured(job.done, job.spent)
             job.ticket.rows -= rows
             if job.ticket.room is not None:
                 job.ticket.room = max(0, job.ticket.room - rows)
@@ -95,6 +101,7 @@ class JobQueue:
         with self._changed:
             if self._jobs.pop(job.ticket, None) is None:
                 return
+            del self._speed[job.ticket]
             self._scheduler.leave(job.ticket)
             self._waiting_rows -= job.ticket.rows
             self._result_bytes -= job.bytes
@@ -147,7 +154,7 @@ class JobQueue:
 
     def seconds_of(self, job: Job) -> float:
         """Device seconds that ``job`` still needs, as far as is known."""
-        return job.ticket.rows * self._speeds.of(job.kind, job.row_seconds)
+        return job.ticket.rows * self._speed[job.ticket].seconds
 
     def _refuse_or_not(self, job: Job) -> None:
         own = self.seconds_of(job)

@@ -178,11 +178,19 @@ def test_retry_after_is_whole_seconds_within_bounds(seconds: float, header: int)
 
 def test_speeds_follow_what_was_measured() -> None:
     speeds = Speeds()
-    assert speeds.of("prior", 0.5) == 0.5
-    speeds.measured("prior", 10, 1.0)
-    assert speeds.of("prior", 0.5) == pytest.approx(0.1)
+    speed = speeds.of("prior", 0.5)
+    assert speed.seconds == 0.5
+    speed.measured(10, 1.0)
+    assert speeds.of("prior", 0.5).seconds == pytest.approx(0.1)
     for _ in range(100):
-        speeds.measured("prior", 10, 2.0)
-    assert speeds.of("prior", 0.5) == pytest.approx(0.2, rel=1e-3)
-    speeds.forget(["prior"])
-    assert speeds.of("prior", 0.5) == 0.5
+        speed.measured(10, 2.0)
+    assert speeds.of("prior", 0.5).seconds == pytest.approx(0.2, rel=1e-3)
+
+
+def test_kinds_that_never_come_again_are_forgotten() -> None:
+    speeds = Speeds(most=3)
+    kept = speeds.of(0, 1.0)
+    for kind in range(1, 10):
+        speeds.of(kind, 1.0)
+        assert speeds.of(0, 2.0) is kept
+    assert speeds.of(1, 2.0).seconds == 2.0
