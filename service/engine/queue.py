@@ -36,6 +36,7 @@ class JobQueue:
         self._options, self._metrics, self._clock = options, metrics, clock
         self._scheduler = Scheduler()
         self._jobs: dict[Ticket, Job] = {}
+        self._timed: set[Job] = set()  # those with a deadline
         self._cancelled: list[Job] = []
         self._chores: list[Callable[[], None]] = []
         self._changed = threading.Condition()
@@ -56,6 +57,8 @@ class JobQueue:
                 del self._speed[job.ticket]
                 raise
             self._jobs[job.ticket] = job
+            if job.deadline < inf:
+                self._timed.add(job)
             self._scheduler.admit(job.ticket)
             self._result_bytes += job.bytes
             self._waiting_rows += job.n
@@ -73,7 +76,7 @@ class JobQueue:
                     return Work(chores, over, [(self._jobs[share.ticket], share.rows) for share in shares])
                 if self._closed and not self._jobs:
                     return None
-                soonest = min((job.deadline for job in self._jobs.values()), default=inf)
+                soonest = min((job.deadline for job in self._timed), default=inf)
                 self._changed.wait(None if soonest == inf else max(0.0, soonest - self._clock()))
 
     def worked(self, job: Job, rows: int, seconds: float) -> None:
@@ -102,6 +105,7 @@ class JobQueue:
             if self._jobs.pop(job.ticket, None) is None:
                 return
             del self._speed[job.ticket]
+            self._timed.discard(job)
             self._scheduler.leave(job.ticket)
             self._waiting_rows -= job.ticket.rows
             self._result_bytes -= job.bytes
@@ -196,7 +200,7 @@ class JobQueue:
             return list(self._jobs.values())
         now = self._clock()
         gone = [job for job in cancelled if job.ticket in self._jobs]
-        return gone + [job for job in self._jobs.values() if job.deadline <= now and job not in gone]
+        return gone + [job for job in self._timed if job.deadline <= now and job not in gone]
 
     def _tell(self) -> None:
         self._metrics.queue_rows.set(self._waiting_rows)

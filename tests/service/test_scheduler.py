@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from service.engine.admission import Speeds, fair_wait, retry_after
-from service.engine.scheduler import QUANTUM_SECONDS, Lane, Scheduler, Ticket
+from service.engine.scheduler import FILLING_DEBT_SECONDS, QUANTUM_SECONDS, Lane, Scheduler, Ticket
 
 LANES = (Lane("images", 8), Lane("points", 32), Lane("slow", 1))
 MAX_COST = 0.3
@@ -101,7 +101,8 @@ def test_requests_that_are_never_done_get_equal_device_time_whatever_their_rows_
         scheduler.admit(ticket)
     attained = served(scheduler, cost, 3_000)
     largest_batch = max(ticket.lane.capacity * seconds for ticket, seconds in cost.items())
-    assert max(attained.values()) - min(attained.values()) <= 2 * (largest_batch + QUANTUM_SECONDS) + 1e-6
+    most = FILLING_DEBT_SECONDS + 2 * (largest_batch + QUANTUM_SECONDS)
+    assert max(attained.values()) - min(attained.values()) <= most + 1e-6
 
 
 def test_a_request_for_one_row_is_in_the_very_next_batch_of_its_lane() -> None:
@@ -140,7 +141,23 @@ def test_more_tickets_than_rows_take_the_odd_rows_in_turn() -> None:
         for share in scheduler.next_batch():
             scheduler.charge(share.ticket, 0.001 * share.rows)
             rows[share.ticket] += share.rows
-    assert max(rows.values()) - min(rows.values()) <= 2 * QUANTUM_SECONDS / 0.001
+    assert max(rows.values()) - min(rows.values()) <= (FILLING_DEBT_SECONDS + 2 * QUANTUM_SECONDS) / 0.001
+
+
+def test_of_many_equal_requests_some_are_done_all_the_time() -> None:
+    """Equal shares would have all hundred done in the last hundredth of the time."""
+    scheduler, lane, seconds = Scheduler(), Lane("images", 32), 0.013
+    for _ in range(100):
+        scheduler.admit(Ticket(64, lane))
+    batches = 0
+    while len(scheduler) > 50:
+        batches += 1
+        for share in scheduler.next_batch():
+            scheduler.charge(share.ticket, seconds * share.rows / 32)
+            share.ticket.rows -= share.rows
+            if not share.ticket.rows:
+                scheduler.leave(share.ticket)
+    assert batches <= 0.6 * 100 * 64 / 32
 
 
 def test_a_slow_reader_costs_nothing_and_loses_nothing() -> None:
@@ -153,7 +170,9 @@ def test_a_slow_reader_costs_nothing_and_loses_nothing() -> None:
         assert [(share.ticket, share.rows) for share in shares] == [(quick, 8)]
         scheduler.charge(quick, 0.013)
     slow.room = 3
-    assert {share.ticket: share.rows for share in scheduler.next_batch()} in ({slow: 3, quick: 5}, {slow: 3})
+    shares = {share.ticket: share.rows for share in scheduler.next_batch()}
+    assert 1 <= shares[slow] <= 3
+    assert sum(shares.values()) == 8
 
 
 def test_a_debt_of_a_minute_is_paid_off_at_once_when_nobody_else_wants_the_device() -> None:
