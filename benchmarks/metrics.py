@@ -1,14 +1,15 @@
-"""What metrics cost: throughput with them over throughput without, and how long /metrics takes under full load.
+"""What metrics cost: their share of the server's CPU time, and how long /metrics takes under full load.
 
 python -m benchmarks.metrics --bundle bundles/gaussians-25 --pairs 30
 
-Throughput: two engines in one process, one with the real registry and one whose every metric does nothing, each under
-the whole application (without sockets, which would only dilute the difference); rounds of the two in random order,
-samples per CPU second (all threads; on a machine that others use too, wall time says little) as a ratio by pair, its
-mean with a 97% Student interval of the logarithms. ``small`` are requests for one point each, 64 at a time: the most
-events a sample. ``large`` is one request for many.
+One engine under the whole application (without sockets, which would only dilute the difference), now with its metrics
+and now with metrics that only count their calls. ``small`` are requests for one point each,
+64 at a time: the most events a sample. ``large`` is one request for many. Two answers:
+side by side, rounds of both in random order, samples per CPU second (all threads) as a ratio by pair, its mean
+with a 97% Student interval of the logarithms; and by counting, calls in a round times the time of the dearest
+kind of call, over the CPU time of the round: sharper where other processes share the machine.
 
-/metrics: a real server over a socket, closed-loop clients that keep its queue full, one scrape after another.
+/metrics: a real server over a socket, clients that keep its queue full, one scrape after another.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from math import exp, log
 from pathlib import Path
 from statistics import mean, quantiles, stdev
@@ -31,6 +33,7 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI
+from prometheus_client.metrics import MetricWrapperBase
 from scipy.stats import t as student
 
 from service.engine.engine import Engine
@@ -40,32 +43,31 @@ from service.metrics.registry import Metrics
 from service.settings import Settings
 
 LEVEL = 0.97
-SMALL_REQUESTS, AT_ONCE = 256, 64
-LARGE_ROWS = 20_000
-CLIENTS = 8
+SMALL_REQUESTS, AT_ONCE = 128, 64
+LARGE_ROWS = 2_000
+CLIENTS = 2
+CALLS = 100_000
+WARM_UP = 2
 WORKLOADS = ("small", "large")
 
 
 class Nothing:
-    """A metric that does nothing."""
+    """A metric that does nothing but count how often it was asked to; one count for all."""
+
+    calls = 0
 
     def labels(self, *values: str) -> Nothing:
         return self
 
     def inc(self, amount: float = 1) -> None:
-        pass
+        Nothing.calls += 1
 
     dec = set = observe = inc
 
 
-def silent() -> Metrics:
-    """A registry whose metrics do nothing."""
-    metrics = Metrics()
-    for name, value in list(vars(metrics).items()):
-        if hasattr(value, "labels") and name != "registry":
-            setattr(metrics, name, Nothing())
-    metrics._made.clear()
-    return metrics
+def collectors(metrics: Metrics) -> dict[str, Any]:
+    """Its metrics by attribute."""
+    return {name: value for name, value in vars(metrics).items() if isinstance(value, MetricWrapperBase)}
 
 
 async def ask(app: FastAPI, query: str) -> None:
@@ -102,30 +104,46 @@ async def large(app: FastAPI) -> None:
     await ask(app, f"n={LARGE_ROWS}&format=npz")
 
 
-def throughput_ratios(bundle: Path, pairs: int, load: Callable[[FastAPI], Coroutine[Any, Any, None]]) -> list[float]:
-    """Throughput with metrics over throughput without, one a pair of rounds."""
-    engines = [Engine(bundle, None, EngineOptions(), metrics) for metrics in (Metrics(), silent())]
-    for engine in engines:
-        engine.start()
-    apps = [create_app(engine, Settings()) for engine in engines]
-    order, ratios = random.Random(0), []
+@dataclass(frozen=True)
+class Cost:
+    """``ratios``: throughput with metrics over throughput without, one a pair; ``share``: of CPU time, by counting."""
+
+    ratios: list[float]
+    share: float
+
+
+def cost(bundle: Path, pairs: int, load: Callable[[FastAPI], Coroutine[Any, Any, None]]) -> Cost:
+    """One engine does all rounds: two of them, equal in every word, have differed by a fifth in CPU time."""
+    metrics = Metrics()
+    engine = Engine(bundle, None, EngineOptions(threads=1), metrics)
+    engine.start()
+    app, real = create_app(engine, Settings()), collectors(metrics)
+    kinds = {"with": real, "without": dict.fromkeys(real, Nothing())}
+    order = random.Random(0)
     with asyncio.Runner() as runner:
 
-        def seconds(app: FastAPI) -> float:
+        def seconds(kind: str) -> float:
+            vars(metrics).update(kinds[kind])
             started = process_time()
             runner.run(load(app))
             return process_time() - started
 
-        for app in apps:
-            seconds(app)
-        for _ in range(pairs):
-            turns = [0, 1]
-            order.shuffle(turns)
-            took = {turn: seconds(apps[turn]) for turn in turns}
-            ratios.append(took[1] / took[0])
-    for engine in engines:
-        engine.close(60)
-    return ratios
+        for _ in range(WARM_UP):
+            seconds("without")
+        Nothing.calls = 0
+        took = [{kind: seconds(kind) for kind in order.sample(list(kinds), 2)} for _ in range(pairs)]
+    engine.close(60)
+    spent = Nothing.calls * dearest_call() / sum(pair["without"] for pair in took)
+    return Cost([pair["without"] / pair["with"] for pair in took], spent)
+
+
+def dearest_call() -> float:
+    """CPU seconds of one observation of a histogram with the most labels and buckets."""
+    histogram = Metrics().http_seconds
+    started = process_time()
+    for _ in range(CALLS):
+        histogram.labels("POST", "/sample", "200").observe(0.01)
+    return (process_time() - started) / CALLS
 
 
 @contextmanager
@@ -196,8 +214,10 @@ def main() -> int:
     args = parser.parse_args()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     for name, load in zip(WORKLOADS, (small, large), strict=True):
-        middle, low, high = interval(throughput_ratios(args.bundle, args.pairs, load))
+        found = cost(args.bundle, args.pairs, load)
+        middle, low, high = interval(found.ratios)
         print(f"throughput with metrics / without, {name}: {middle:.4f} [{low:.4f}, {high:.4f}], {args.pairs} pairs")
+        print(f"CPU time of metrics by counting, {name}: {100 * found.share:.2f}%")
     took = scrape_seconds(args.bundle, args.scrapes)
     cuts = quantiles(took, n=100)
     print(f"/metrics under load, ms: median {1e3 * cuts[49]:.1f}, p95 {1e3 * cuts[94]:.1f}, {args.scrapes} scrapes")

@@ -38,8 +38,10 @@ def modules(root: Path) -> dict[str, Path]:
 
 
 def at_import(node: ast.AST) -> Iterator[ast.AST]:
-    """Statements that run when the module is imported: everything outside functions."""
+    """Statements that run when the module is imported: everything outside functions and ``if TYPE_CHECKING``."""
     for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
         if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
             yield child
             yield from at_import(child)
@@ -106,6 +108,11 @@ def test_the_server_starts_without_training() -> None:
     names = reached(ROOT, SERVER)
     assert {"service.engine.engine", "sampling.streams", "models.bundle"} <= names  # the closure is not empty
     assert not [name for name in names if within(name, "training")]
+
+
+def test_the_server_starts_without_telemetry() -> None:
+    names = reached(ROOT, SERVER)
+    assert "service.tracing" in names and not [name for name in names if within(name, "opentelemetry")]
 
 
 def test_the_command_line_imports_training_only_inside_the_verbs_that_train() -> None:
@@ -176,3 +183,5 @@ def test_the_closure_follows_module_level_imports_and_those_alone(tmp_path: Path
     assert "service.b" in reached(tmp_path, "winnow.a") and "training" not in reached(tmp_path, "winnow.a")
     plant(tmp_path, {"service/__init__.py": "try:\n    import training\nexcept ImportError:\n    pass"})
     assert "training" in reached(tmp_path, "winnow.a")
+    plant(tmp_path, {"service/__init__.py": "if TYPE_CHECKING:\n    import training"})
+    assert "training" not in reached(tmp_path, "winnow.a")

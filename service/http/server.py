@@ -37,8 +37,8 @@ def serve(settings: Settings) -> int:
     for number in SIGNALS:
         # Before the first request nothing was admitted, so nothing is to be finished.
         signal.signal(number, lambda *_: _exit_now())
-    provider = otlp_provider() if settings.tracing else None
-    tracer = None if provider is None else provider.get_tracer("winnow")
+    # Its last spans go out at the end of the process.
+    tracer = otlp_provider().get_tracer("winnow") if settings.tracing else None
     listener = bind(settings.http.bind)
     try:
         engine = build_engine(settings, Metrics())
@@ -47,8 +47,6 @@ def serve(settings: Settings) -> int:
         listener.close()
         raise
     DrainingServer(create_app(engine, settings, tracer), settings.http.grace_seconds).run(sockets=[listener])
-    if provider is not None:
-        provider.shutdown()
     if not engine.close(LAST_SECONDS):
         logger.error("a batch did not end in time", extra={"seconds": LAST_SECONDS})
         _exit_now()

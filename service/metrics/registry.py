@@ -84,7 +84,6 @@ class Metrics:
         self._sampling()
         self._device()
         self._standing()
-        self._create({})
 
     def _requests(self) -> None:
         asked: dict[str, Values] = {"method": Known.ASKED}
@@ -203,7 +202,12 @@ class Metrics:
     def prepare(self, models: Iterable[str], methods: Iterable[str]) -> None:
         """Create every label set of these models and methods at 0."""
         methods = tuple(methods)
-        self._create({Known.MODEL: tuple(models), Known.METHOD: methods, Known.ASKED: (*methods, NO_METHOD)})
+        known = {Known.MODEL: tuple(models), Known.METHOD: methods, Known.ASKED: (*methods, NO_METHOD)}
+        for made, labels in self._made:
+            sets = [values if isinstance(values, tuple) else known.get(values) for values in labels.values()]
+            if sets and None not in sets:
+                for label_set in product(*(values for values in sets if values is not None)):
+                    made.labels(*label_set)
 
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""
@@ -223,10 +227,3 @@ class Metrics:
         exposed = f"{name}_total" if kind is Counter else name
         self.described.append(Description(exposed, kind.__name__.lower(), unit, labels, meaning))
         return made
-
-    def _create(self, known: Mapping[Known, tuple[str, ...]]) -> None:
-        for made, labels in self._made:
-            sets = [values if isinstance(values, tuple) else known.get(values) for values in labels.values()]
-            if sets and None not in sets:
-                for label_set in product(*(values for values in sets if values is not None)):
-                    made.labels(*label_set)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -49,6 +50,9 @@ def test_the_right_alert_fires_for_each_misfortune_and_no_other(tmp_path: Path) 
         fired = watcher.fired(expected)
     drifts = fired["WinnowAcceptanceDrifts", ""]
     assert drifts["labels"]["method"] == "latentrs"
-    assert "33" in drifts["annotations"]["summary"]
+    # 1/3 instead of 1/2 is a third off, give or take three standard errors of the thousand expected acceptances.
+    assert re.match(
+        r"latentrs of gaussians-25 accepts (2[4-9]|3\d|4[0-3])\.?\d*% off", drifts["annotations"]["summary"]
+    )
     # The slow one has a longer memory of the same errors; "no server is known" was true before the first scrape.
     assert fired.keys() - {("WinnowErrorBudgetBurnsSlowly", ""), ("WinnowNotReady", "")} == expected
