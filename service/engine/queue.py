@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from math import inf
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from service.engine.admission import Speed, Speeds, fair_wait, retry_after
 from service.engine.errors import DeadlineTooShort, Draining, Overloaded
@@ -38,7 +38,7 @@ class JobQueue:
         self._jobs: dict[Ticket, Job] = {}
         self._timed: set[Job] = set()  # those with a deadline
         self._cancelled: list[Job] = []
-        self._chores: list[Callable[[], None]] = []
+        self._chores: dict[Future[Any], Callable[[], None]] = {}
         self._changed = threading.Condition()
         self._closed = self._cut_off = False
         self._waiting_rows = self._result_bytes = 0
@@ -124,7 +124,7 @@ class JobQueue:
         with self._changed:
             if self._closed:
                 raise Draining("The server is shutting down and takes no new work.")
-            self._chores.append(do)
+            self._chores[future] = do
             self._changed.notify()
         return future
 
@@ -144,9 +144,11 @@ class JobQueue:
         """The device loop is gone: nobody shall wait for it."""
         with self._changed:
             self._closed = True
-            jobs = list(self._jobs.values())
+            jobs, chores = list(self._jobs.values()), list(self._chores)
             for job in jobs:
                 self.leave(job)
+        for chore in chores:
+            chore.set_exception(error)
         for job in jobs:
             if job.future.set_running_or_notify_cancel():
                 job.future.set_exception(error)
@@ -162,7 +164,8 @@ class JobQueue:
 
     def _refuse_or_not(self, job: Job) -> None:
         own = self.seconds_of(job)
-        others = [self.seconds_of(other) for other in self._jobs.values()]
+        # Who waits for a reader that takes nothing waits for nobody, and nobody for him.
+        others = [self.seconds_of(other) if other.ticket.wanted else 0.0 for other in self._jobs.values()]
         wait = fair_wait(own, others)
         said = f"{len(others)} requests, {self._waiting_rows} samples are waiting already"
         if len(others) >= self._options.queue_requests:
@@ -190,7 +193,8 @@ class JobQueue:
             self._changed.notify()
 
     def _take_chores(self) -> list[Callable[[], None]]:
-        chores, self._chores = self._chores, []
+        chores = list(self._chores.values())
+        self._chores.clear()
         return chores
 
     def _over(self) -> list[Job]:

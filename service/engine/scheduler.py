@@ -60,6 +60,8 @@ class Scheduler:
     def __init__(self, quantum: float = QUANTUM_SECONDS) -> None:
         self._quantum = quantum
         self._ring: deque[Ticket] = deque()
+        # Whether the head of the ring has had its quantum for this turn.
+        self._credited = True
 
     def __len__(self) -> int:
         return len(self._ring)
@@ -75,7 +77,13 @@ class Scheduler:
         self._ring.append(ticket)
 
     def leave(self, ticket: Ticket) -> None:
+        """What a ticket still owes the others get: a stream of small requests must not run on forgiven debts."""
+        if self._ring[0] is ticket:
+            self._credited = False
         self._ring.remove(ticket)
+        if ticket.deficit < 0:
+            for other in self._ring:
+                other.deficit = min(other.deficit - ticket.deficit, self._quantum)
 
     def charge(self, ticket: Ticket, seconds: float) -> None:
         """Device time that was spent on a ticket's behalf, whether or not it came to rows."""
@@ -109,6 +117,9 @@ class Scheduler:
         if not runnable:
             return None
         head = self._ring[0]
+        if not self._credited and head.wanted:  # whoever was before it has left, so its turn begins here
+            head.deficit = min(head.deficit + self._quantum, self._quantum)
+        self._credited = True
         if head.wanted and head.deficit > 0:
             return head
         self._skip_rounds(runnable)

@@ -124,7 +124,11 @@ def _shared_turn(turn: Turn, shares: Sequence[tuple[SampleJob, int]], outcome: O
     started = perf_counter()
     groups: dict[int, tuple[Supply, list[tuple[SampleJob, int]]]] = {}
     for job, rows in shares:
-        supply = _supply_of(turn, job)
+        try:
+            supply = _supply_of(turn, job)
+        except Exception as error:  # noqa: BLE001 - its own mistake, whatever it is
+            outcome.failed[job] = error
+            continue
         groups.setdefault(id(supply), (supply, []))[1].append((job, rows))
     undecoded: list[Portioned] = []
     for number, (supply, ours) in enumerate(groups.values()):
@@ -253,3 +257,7 @@ def fill(turn: Turn, supply: Supply) -> None:
         return
     turn.accounts.evaluated(supply, block, perf_counter() - started)
     turn.accounts.stock(supply)
+    try:
+        supply.check_stalled()
+    except SupplyError:
+        supply.broken = True  # nobody asked: it rests until somebody does, who is told

@@ -160,6 +160,28 @@ def test_of_many_equal_requests_some_are_done_all_the_time() -> None:
     assert batches <= 0.6 * 100 * 64 / 32
 
 
+@pytest.mark.parametrize("own_lanes", [False, True])
+def test_bulk_goes_on_beside_small_requests_that_come_and_go(own_lanes: bool) -> None:
+    """Two clients that ask again as soon as they are answered; a batch costs the same whoever it is for."""
+    scheduler, lane, seconds = Scheduler(), Lane("images", 32), 0.013
+    bulk = Ticket(10**9, lane)
+    scheduler.admit(bulk)
+    spent = dict.fromkeys(("bulk", "small"), 0.0)
+    for client in range(2):
+        scheduler.admit(Ticket(1, Lane(client, 32) if own_lanes else lane))
+    for batch in range(3_000):
+        shares = scheduler.next_batch()
+        total = sum(share.rows for share in shares)
+        for share in shares:
+            cost = seconds * share.rows / total
+            scheduler.charge(share.ticket, cost)
+            spent["bulk" if share.ticket is bulk else "small"] += cost
+            if share.ticket is not bulk:
+                scheduler.leave(share.ticket)
+                scheduler.admit(Ticket(1, Lane(batch, 32) if own_lanes else lane))
+    assert spent["bulk"] >= 0.25 * sum(spent.values())
+
+
 def test_a_slow_reader_costs_nothing_and_loses_nothing() -> None:
     scheduler, lane = Scheduler(), Lane("images", 8)
     slow, quick = Ticket(100, lane, room=0), Ticket(10**6, lane)
