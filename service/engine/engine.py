@@ -32,6 +32,7 @@ from service.engine.options import EngineOptions
 from service.engine.outbox import Outbox
 from service.engine.portions import Facts
 from service.engine.queue import JobQueue
+from service.engine.returns import Returns
 from service.engine.rows import Rows, SampleRequest, Samples
 from service.engine.scheduler import Lane
 from service.engine.served import Served
@@ -62,7 +63,8 @@ class Engine:
         self._supplies = Supplies(lambda supply: self._accounts.dropped(supply, "evicted"), options.pool_rows)
         self.shelf = Shelf(bundles, default_model, options, metrics, self._queue, self._forget)
         self._decoder = Decoder(metrics, self.shelf.shrink)
-        turn = Turn(options, self._accounts, self._decoder, self._supplies)
+        returns = Returns(self._accounts.returned_lost)
+        turn = Turn(options, self._accounts, self._decoder, self._supplies, returns)
         self._loop = DeviceLoop(self._queue, turn, self._accounts, self._digests)
         self._bound = lru_cache(MAX_BOUND)(_bind)
         self._started: Future[None] = Future()

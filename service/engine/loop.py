@@ -9,7 +9,7 @@ from time import perf_counter
 from service.engine.accounts import Accounts
 from service.engine.decoding import is_out_of_memory
 from service.engine.errors import DeadlineExceeded, Draining, EngineError, GenerationFailed, Stalled
-from service.engine.jobs import Job
+from service.engine.jobs import Job, SampleJob
 from service.engine.queue import JobQueue
 from service.engine.supply import SupplyError, SupplyStalled
 from service.engine.turns import Shares, Turn, fill, take_turn
@@ -38,6 +38,7 @@ class DeviceLoop:
             elif not work.over and not work.chores and (hungry := supplies.hungry()) is not None:
                 fill(self._turn, hungry)
             supplies.trim(self._digests())
+            self._turn.returns.trim(self._digests())
             self.turn_started = None
 
     def _take(self, shares: Shares) -> None:
@@ -82,7 +83,10 @@ class DeviceLoop:
     def _let_go(self, job: Job) -> None:
         if job.future.cancelled():
             self._queue.leave(job)
-            self._accounts.wasted(job, "cancelled")
+            if isinstance(job, SampleJob) and (made := job.returnable()) and self._turn.returns.put(job.key, made):
+                self._accounts.returned(job)
+            else:
+                self._accounts.wasted(job, "cancelled")
         elif job.deadline <= perf_counter():
             self._fail([job], DeadlineExceeded(f"The deadline passed with {job.done} of {job.n} samples made."))
         else:

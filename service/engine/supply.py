@@ -174,7 +174,7 @@ class SharedSupply(Supply):
             first = self._waiting.popleft()
             size = len(first.latents)
             if size > rows:
-                first, rest = _split(first, rows)
+                first, rest = split(first, rows)
                 self._waiting.appendleft(rest)
             parts.append(first)
             rows -= len(first.latents)
@@ -248,7 +248,8 @@ def _check(block: Block) -> None:
             raise FloatingPointError(what)
 
 
-def _split(take: Take, rows: int) -> tuple[Take, Take]:
+def split(take: Take, rows: int) -> tuple[Take, Take]:
+    """The first ``rows`` of ``take``, and the rest."""
     share = take.proposals * rows / len(take.latents)
     return _rows(take, slice(0, rows), share), _rows(take, slice(rows, None), take.proposals - share)
 
