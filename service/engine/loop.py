@@ -68,7 +68,7 @@ class DeviceLoop:
     def _finish(self, job: Job) -> None:
         self._queue.leave(job)
         if not job.future.set_running_or_notify_cancel():
-            self._accounts.wasted(job, "cancelled")
+            self._take_back(job)
             return
         try:
             result = job.result()
@@ -83,14 +83,18 @@ class DeviceLoop:
     def _let_go(self, job: Job) -> None:
         if job.future.cancelled():
             self._queue.leave(job)
-            if isinstance(job, SampleJob) and (made := job.returnable()) and self._turn.returns.put(job.key, made):
-                self._accounts.returned(job)
-            else:
-                self._accounts.wasted(job, "cancelled")
+            self._take_back(job)
         elif job.deadline <= perf_counter():
             self._fail([job], DeadlineExceeded(f"The deadline passed with {job.done} of {job.n} samples made."))
         else:
             self._fail([job], Draining("The server is shutting down and its grace period is over."))
+
+    def _take_back(self, job: Job) -> None:
+        """The client has left: what was made for it is for the next one, or for nobody."""
+        if isinstance(job, SampleJob) and (made := job.returnable()) and self._turn.returns.put(job.key, made):
+            self._accounts.returned(job)
+        else:
+            self._accounts.wasted(job, "cancelled")
 
     def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
         for job in jobs:
