@@ -111,13 +111,15 @@ class Supply(ABC):
 
     def propose(self) -> Evaluated:
         """Evaluate the next block; what passes is ready to be taken. Raises SupplyFailed."""
-        started, self.broken = perf_counter(), True
+        started = perf_counter()
         try:
             block, useful = self._evaluate()
             _check(block)
         except RejectionStalled as error:
+            self.broken = True
             raise SupplyStalled(f"Bundle {self.bundle.name}: {error}", self.key) from error
         except Exception as error:  # whatever a network raises concerns those who take from here, nobody else
+            self.broken = True
             raise SupplyFailed((str(error).splitlines() or [type(error).__name__])[0], self.key) from error
         self.broken, self.decodes = False, block.samples is not None
         self._keep(block, useful)
