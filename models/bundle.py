@@ -52,6 +52,11 @@ class Bundle:
         return self.networks["generator"]
 
     @property
+    def device(self) -> torch.device:
+        """Where its networks are."""
+        return next(self.generator.parameters()).device
+
+    @property
     def importance(self) -> ImportanceNetwork | None:
         network = self.networks.get("importance")
         return network if isinstance(network, ImportanceNetwork) else None

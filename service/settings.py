@@ -183,6 +183,9 @@ class Settings(BaseSettings):
     """Folder of bundles, or one bundle."""
     default_model: str | None = None
     """Model of requests that name none; without it `fashion-mnist`, else the first that loads."""
+    # In the environment with commas between them.
+    devices: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = EngineOptions.devices
+    """Where networks run: `cpu`, `cuda:0`, `cuda:0,cuda:1`; `auto` is every CUDA device, or the CPU without one."""
     log: Literal["auto", "json", "pretty"] = "auto"
     """Form of the log lines; `auto` is `pretty` on a terminal and `json` elsewhere."""
     tracing: bool = False

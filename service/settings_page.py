@@ -43,7 +43,11 @@ def settings(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tu
 def row(name: str, field: FieldInfo) -> str:
     if not field.description:
         raise ValueError(f"the setting {name} needs a docstring below its line in service/settings.py")
-    value = str(field.default).lower() if isinstance(field.default, bool) else field.default
+    value = field.default
+    if isinstance(value, bool):
+        value = str(value).lower()
+    elif isinstance(value, tuple):
+        value = ",".join(value) or None
     default = "" if value is None else f"`{value}`"
     return f"| `{name}` | `{PREFIX}{name.replace('.', '__').upper()}` | {default} | {field.description} |"
 

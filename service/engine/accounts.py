@@ -1,6 +1,8 @@
-"""What the device loop writes into the metrics: every row is counted once, as delivered, as wasted or as waiting."""
+"""What the devices write into the metrics: every row is counted once, as delivered, as wasted or as waiting."""
 
 from __future__ import annotations
+
+from threading import Lock
 
 from service.engine.jobs import Job, SampleJob
 from service.engine.supply import Evaluated, Supply
@@ -8,13 +10,14 @@ from service.metrics.registry import Metrics
 
 
 class Accounts:
-    """The bookkeeping of the device loop.
+    """The bookkeeping of the devices.
 
-    Decoded rows = delivered rows + wasted rows + rows that wait in a supply, whenever the loop is idle.
+    Decoded rows = delivered rows + wasted rows + rows that wait in a supply, whenever they are idle.
     """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._lock = Lock()
         self._weights: dict[str, tuple[float, int]] = {}
         # Of each pool: what its gauge says that it holds.
         self._stocked: dict[Supply, int] = {}
@@ -28,9 +31,10 @@ class Accounts:
             expected = block.cost.proposals * supply.sampler.expected_acceptance
             metrics.expected_accepted.labels(model, method).inc(expected)
         if block.weight_rows:
-            total, count = self._weights.get(model, (0.0, 0))
-            total, count = total + block.weight_sum, count + block.weight_rows
-            self._weights[model] = (total, count)
+            with self._lock:
+                total, count = self._weights.get(model, (0.0, 0))
+                total, count = total + block.weight_sum, count + block.weight_rows
+                self._weights[model] = (total, count)
             metrics.mean_weight.labels(model).set(total / count)
             metrics.weight_bound_exceeded.labels(model).inc(block.above_cap)
         metrics.ratio_bound_exceeded.labels(model).inc(block.cost.above_bound)
@@ -71,13 +75,16 @@ class Accounts:
         self._metrics.rows_wasted.labels("latents_only").inc(rows)
 
     def given(self, job: SampleJob, arrived: bool, rows: int) -> None:
-        """``rows`` decoded rows went to ``job``. A streaming one's wait for their reader, or are nobody's."""
-        if job.outbox is None or not rows:
-            return
-        if arrived:
-            self._metrics.supply_rows.labels(job.model).inc(rows)
-        else:
+        """``rows`` decoded rows went to ``job``. A streaming one's wait for their reader; of one that is over, they are
+        nobody's."""
+        if not arrived:
             self._metrics.rows_wasted.labels("cancelled").inc(rows)
+        elif job.outbox is not None:
+            self._metrics.supply_rows.labels(job.model).inc(rows)
+
+    def lost(self, rows: int) -> None:
+        """``rows`` were decoded for a request that failed before it could take them."""
+        self._metrics.rows_wasted.labels("failed").inc(rows)
 
     def read(self, job: SampleJob, rows: int) -> None:
         """The reader of a streaming job took ``rows``."""

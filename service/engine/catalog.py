@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import torch
 
 from models.bundle import MANIFEST_FILE, Bundle, BundleError, load_bundle
 from sampling.methods import check_defaults
@@ -18,14 +21,19 @@ DRAWABLE_CHANNELS = (1, 3)
 class Model:
     """One bundle folder: loaded, under the bundle's name, or ``broken`` in one sentence, under the folder's.
 
-    ``served``: once it is warm.
+    ``bundles``: one and the same on each device, none where it is broken. ``served``: once it is warm.
     """
 
     name: str
     folder: Path
-    bundle: Bundle | None
+    bundles: tuple[Bundle, ...] = ()
     broken: str | None = None
     served: Served | None = None
+
+    @property
+    def bundle(self) -> Bundle | None:
+        """The one on the first device."""
+        return self.bundles[0] if self.bundles else None
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,7 @@ class Catalog:
         return model
 
     def loaded(self) -> list[Bundle]:
+        """Those that are not broken, each on its first device."""
         return [model.bundle for model in self.models.values() if model.bundle is not None]
 
     def with_model(self, model: Model) -> Catalog:
@@ -69,8 +78,11 @@ def bundle_folders(root: Path) -> list[Path]:
     return sorted(path.parent for path in root.glob(f"*/{MANIFEST_FILE}"))
 
 
-def load_catalog(root: Path, default: str | None) -> Catalog:
-    """Load every bundle under ``root``. Raises CatalogError if there is none or the default one is broken."""
+def load_catalog(root: Path, default: str | None, devices: Sequence[torch.device]) -> Catalog:
+    """Load every bundle under ``root`` onto each device.
+
+    Raises CatalogError if there is none or the default one is broken.
+    """
     folders = bundle_folders(root)
     if not folders:
         raise CatalogError(
@@ -78,10 +90,10 @@ def load_catalog(root: Path, default: str | None) -> Catalog:
         )
     models: dict[str, Model] = {}
     for folder in folders:
-        model = load_model(folder)
+        model = load_model(folder, devices)
         if model.name in models:
             other = models[model.name].folder
-            model = Model(folder.resolve().name, folder, None, f"{folder} has the same name as {other}.")
+            model = Model(folder.resolve().name, folder, broken=f"{folder} has the same name as {other}.")
         models.setdefault(model.name, model)
     if default is not None and default not in models:
         raise CatalogError(f"the default model {default!r} is not under {root}/; choose one of {', '.join(models)}")
@@ -91,14 +103,14 @@ def load_catalog(root: Path, default: str | None) -> Catalog:
     return Catalog(models, chosen)
 
 
-def load_model(folder: Path) -> Model:
-    """One bundle; what is wrong with it becomes its ``broken`` sentence."""
+def load_model(folder: Path, devices: Sequence[torch.device]) -> Model:
+    """One bundle on each device; what is wrong with it becomes its ``broken`` sentence."""
     try:
-        bundle = load_bundle(folder)
-        _check_servable(folder, bundle)
+        bundles = tuple(load_bundle(folder, device) for device in devices)
+        _check_servable(folder, bundles[0])
     except BundleError as error:
-        return Model(folder.resolve().name, folder, None, str(error))
-    return Model(bundle.name, folder, bundle)
+        return Model(folder.resolve().name, folder, broken=str(error))
+    return Model(bundles[0].name, folder, bundles)
 
 
 def _first_loaded(models: dict[str, Model]) -> str:

@@ -51,11 +51,11 @@ class Decoder:
 
     Bits depend on the shape of a batch, so a seeded request does not silently go on in another one: it is refused,
     and asked for again it has another fingerprint. ``shrunk`` is told the bundle and the rows that it may have,
-    and says whether so many, or fewer, do fit.
+    and says whether so many, or fewer, do fit. ``device``: its number.
     """
 
-    def __init__(self, metrics: Metrics, shrunk: Callable[[Served, int], bool]) -> None:
-        self._metrics, self._shrunk = metrics, shrunk
+    def __init__(self, metrics: Metrics, shrunk: Callable[[Served, int], bool], device: int = 0) -> None:
+        self._metrics, self._shrunk, self._device = metrics, shrunk, device
         self._most: dict[str, int] = {}
 
     def most(self, served: Served) -> int:
@@ -69,7 +69,7 @@ class Decoder:
         while (at := sum(map(len, parts))) < len(latents):
             piece = latents[at : at + most]
             try:
-                parts.append(decode(served.bundle, piece))
+                parts.append(decode(served.bundles[self._device], piece))
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -86,7 +86,7 @@ class Decoder:
         if missing:
             latents = torch.cat([latents, latents.new_zeros(missing, latents.shape[1])])
         try:
-            return decode(served.bundle, latents)[: served.batch_rows - missing]
+            return decode(served.bundles[self._device], latents)[: served.batch_rows - missing]
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -109,10 +109,10 @@ class Decoder:
         """``rows`` did not fit; half of them may. Where not even one does it is not the size: nothing is remembered."""
         self._metrics.oom.inc()
         logger.error("out of memory", extra={"model": served.bundle.name, "rows": rows})
-        if rows > 1 and self._shrunk(served, rows // 2):
-            self._most[served.bundle.digest] = rows // 2
-        elif rows == 1:
+        if rows == 1:
             raise OutOfMemory(f"The device has no memory for a single row of {served.bundle.name}.")
+        if self._shrunk(served, rows // 2):
+            self._most[served.bundle.digest] = rows // 2
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:

@@ -1,4 +1,4 @@
-"""The engine: bundles in, samples out. It knows no HTTP; only its own thread runs networks on requests."""
+"""The engine: bundles in, samples out. It knows no HTTP; only its own threads run networks on requests."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from sampling.streams import MAX_SEED
 from service.engine.accounts import Accounts
 from service.engine.catalog import Catalog
 from service.engine.decoding import Decoder
+from service.engine.devices import choose_devices, keep_bits
 from service.engine.errors import GenerationFailed
 from service.engine.evaluations import LatentJob, Work, check_latents, check_possible
 from service.engine.jobs import SampleJob
@@ -54,26 +55,36 @@ OUTBOX_BATCHES = 4
 
 
 class Engine:
-    """``start``, then ``submit`` or ``stream`` from any thread, then ``close``. One instance is one device loop."""
+    """``start``, then ``submit`` or ``stream`` from any thread, then ``close``. One device loop a device.
+
+    Raises DeviceUnavailable.
+    """
 
     def __init__(self, bundles: Path, default_model: str | None, options: EngineOptions, metrics: Metrics) -> None:
         self.options, self.metrics = options, metrics
-        self._queue = JobQueue(options, metrics, perf_counter)
+        self.devices = choose_devices(options.devices)
+        self._queue = JobQueue(options, metrics, perf_counter, len(self.devices))
         self._accounts = Accounts(metrics)
-        self._supplies = Supplies(lambda supply: self._accounts.dropped(supply, "evicted"), options.pool_rows)
-        self.shelf = Shelf(bundles, default_model, options, metrics, self._queue, self._forget)
-        self._decoder = Decoder(metrics, self.shelf.shrink)
-        returns = Returns(self._accounts.returned_lost)
-        turn = Turn(options, self._accounts, self._decoder, self._supplies, returns)
-        self._loop = DeviceLoop(self._queue, turn, self._accounts, self._digests)
+        self.shelf = Shelf(bundles, default_model, options, metrics, self._queue, self._forget, self.devices)
+        self._turns = [self._turn(device) for device in range(len(self.devices))]
+        self._loops = [DeviceLoop(self._queue, turn, self._accounts, self._digests) for turn in self._turns]
         self._bound = lru_cache(MAX_BOUND)(_bind)
         self._started: Future[None] = Future()
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name="winnow-device", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, args=(loop, not number), name=f"winnow-device-{number}", daemon=True)
+            for number, loop in enumerate(self._loops)
+        ]
+
+    def _turn(self, device: int) -> Turn:
+        supplies = Supplies(lambda supply: self._accounts.dropped(supply, "evicted"), self.options.pool_rows)
+        decoder = Decoder(self.metrics, self.shelf.shrink, device)
+        return Turn(self.options, self._accounts, device, decoder, supplies, Returns(self._accounts.returned_lost))
 
     def start(self) -> Catalog:
         """Load and warm up every bundle. Raises CatalogError when there is nothing to serve."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         self._started.result()
         self.metrics.ready.set(1)
         return self.catalog
@@ -167,19 +178,20 @@ class Engine:
         """Why no work should be sent here now, or None."""
         if self._closing:
             return "draining"
-        if not self._thread.is_alive():
-            return "the device loop has stopped"
-        turn = self._loop.turn_started
-        if turn is not None and perf_counter() - turn > WEDGED_SECONDS:
-            return f"a batch has been running for over {WEDGED_SECONDS:.0f} s"
+        for thread, loop, device in zip(self._threads, self._loops, self.devices, strict=True):
+            if not thread.is_alive():
+                return f"the loop of device {device} has stopped"
+            turn = loop.turn_started
+            if turn is not None and perf_counter() - turn > WEDGED_SECONDS:
+                return f"a batch has been running for over {WEDGED_SECONDS:.0f} s on device {device}"
         return None
 
     def measure(self) -> None:
         """Set the gauges that are read off the engine as it stands."""
         self.metrics.ready.set(self.unready() is None)
         self.metrics.queue_seconds.set(self._queue.seconds())
-        if torch.cuda.is_available():
-            self.metrics.device_memory.set(torch.cuda.memory_allocated())
+        on_cuda = {device for device in self.devices if device.type == "cuda"}
+        self.metrics.device_memory.set(sum(map(torch.cuda.memory_allocated, on_cuda)))
 
     def stop_admission(self) -> None:
         """From now on submit raises Draining; what was admitted is finished."""
@@ -195,8 +207,10 @@ class Engine:
     def close(self, timeout: float | None = None) -> bool:
         """Finish what was admitted, then stop. False when that took longer than ``timeout`` seconds."""
         self.stop_admission()
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        until = inf if timeout is None else perf_counter() + timeout
+        for thread in self._threads:
+            thread.join(None if timeout is None else max(0.0, until - perf_counter()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _job(self, request: SampleRequest, choice: Choice | None, streams: bool) -> SampleJob:
         _check(request)
@@ -208,42 +222,52 @@ class Engine:
         shared = seed is None or (request.decode and served.mixes)
         lane = served.lane(request.decode)
         outbox = Outbox(max(OUTBOX_BATCHES * lane.capacity, self.options.outbox_bytes // row)) if streams else None
-        return SampleJob(
+        job = SampleJob(
             n=request.n, served=served, choice=choice, seed=seed, offset=request.offset, decode=request.decode,
             kind=(served.bundle.digest, choice.method, choice.parameters, request.decode), slotted=slotted,
-            lane=lane if shared else Lane(object(), lane.capacity), outbox=outbox, admitted=now,
-            bytes=0 if streams or request.n <= lane.capacity else request.n * row,
+            ordered=seed is not None, lane=lane if shared else Lane(object(), lane.capacity), outbox=outbox,
+            admitted=now, bytes=0 if streams or request.n <= lane.capacity else request.n * row,
             deadline=now + _checked_timeout(request.timeout),
         )  # fmt: skip
+        if seed is not None and not served.alike:
+            job.ticket.home = 0
+        return job
 
     def _digests(self) -> set[str]:
         return {served.bundle.digest for served in self.all_served()}
 
     def _forget(self, served: Served) -> None:
-        """On the device thread: nobody new asks for ``served``."""
-        self._supplies.drop(served.bundle.digest)
-        self._decoder.forget(served.bundle.digest)
+        """On a device thread: nobody new asks for ``served``."""
+        for turn in self._turns:
+            turn.supplies.drop(served.bundle.digest)
+            turn.decoder.forget(served.bundle.digest)
         self._bound.cache_clear()
 
-    def _run(self) -> None:
+    def _run(self, loop: DeviceLoop, first: bool) -> None:
         # OpenMP keeps this number per thread, so it must be set in this one.
-        threads = self.options.threads or usable_threads()
+        on_cpu = sum(device.type == "cpu" for device in self.devices)
+        threads = max(1, (self.options.threads or usable_threads()) // max(1, on_cpu))
         torch.set_num_threads(threads)
-        try:
-            self.shelf.fill(threads)
-        except BaseException as error:  # noqa: BLE001 - the caller of start() gets it
-            self._started.set_exception(error)
+        if first:
+            keep_bits(self.devices)
+            try:
+                self.shelf.fill(threads)
+            except BaseException as error:  # noqa: BLE001 - the caller of start() gets it
+                self._started.set_exception(error)
+                return
+            self._started.set_result(None)
+        elif self._started.exception() is not None:
             return
-        self._started.set_result(None)
         try:
-            self._loop.run()
+            loop.run()
         except BaseException:
             logger.critical("the device loop has stopped", exc_info=True)
             self._queue.abandon(GenerationFailed("The device loop has stopped; the server must be restarted."))
 
 
-def _bind(served: Served, method: str, parameters: Parameters, seeded: bool) -> Sampler:
-    return bind_method(served.bundle, method, parameters, served.seeded_blocks if seeded else served.blocks)
+def _bind(served: Served, method: str, parameters: Parameters, seeded: bool) -> tuple[Sampler, ...]:
+    sizes = served.seeded_blocks if seeded else served.blocks
+    return tuple(bind_method(bundle, method, parameters, sizes) for bundle in served.bundles)
 
 
 def _row_bytes(served: Served, decode: bool) -> int:

@@ -100,3 +100,7 @@ class CatalogError(EngineError):
     """Nothing can be served; the message says what to do."""
 
     code = "catalog"
+
+
+class DeviceUnavailable(CatalogError):
+    """There is no such device here."""

@@ -52,7 +52,7 @@ def _score(bundle: Bundle, latents: torch.Tensor) -> Arrays:
     weights = bundle.importance(latents)
     if not bool(torch.isfinite(weights).all()):
         raise FloatingPointError("the importance network gave NaN or infinite weights")
-    return {"weights": weights.numpy()}
+    return {"weights": weights.cpu().numpy()}
 
 
 DECODE = Work("decode", "decode", "generator", lambda served: served.batch_rows, _decode, decodes=True)
@@ -76,7 +76,7 @@ def _refine(parameters: AscentParameters, bundle: Bundle, latents: torch.Tensor)
     path = trajectory(bundle.prior, bundle.importance, latents, parameters)
     if not bool(path.latents.isfinite().all() and path.weights.isfinite().all()):
         raise FloatingPointError("the ascent gave NaN or infinite numbers; a smaller step_size may not")
-    return {"latents": path.latents.transpose(0, 1).numpy(), "weights": path.weights.T.numpy()}
+    return {"latents": path.latents.transpose(0, 1).cpu().numpy(), "weights": path.weights.T.cpu().numpy()}
 
 
 def check_possible(bundle: Bundle, work: Work) -> None:
@@ -123,14 +123,15 @@ class LatentJob(Job):
         )
 
 
-def evaluation_turn(accounts: Accounts, job: LatentJob) -> None:
-    """One canonical batch of the job's latents. Raises what the networks raise."""
+def evaluation_turn(accounts: Accounts, job: LatentJob, device: int) -> int:
+    """One canonical batch of the job's latents; how many of them. Raises what the networks raise."""
     rows = job.work.rows(job.served)
     given = job.latents[job.done : job.done + rows]
     batch = np.zeros((rows, given.shape[1]), np.float32)
     batch[: len(given)] = given
     started = perf_counter()
-    made = job.work.run(job.bundle, torch.from_numpy(batch))
+    bundle = job.served.bundles[device]
+    made = job.work.run(bundle, torch.from_numpy(batch).to(bundle.device))
     seconds = perf_counter() - started
     job.charge(job.work.stage, seconds)
     if job.work.decodes:
@@ -140,3 +141,4 @@ def evaluation_turn(accounts: Accounts, job: LatentJob) -> None:
         accounts.stage(job.work.stage, seconds)
     job.parts.append({name: values[: len(given)] for name, values in made.items()})
     job.done += len(given)
+    return len(given)

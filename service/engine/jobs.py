@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from concurrent.futures import Future
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from models.bundle import Bundle
 from sampling.draw import Cost
+from service.engine.admission import Speed
 from service.engine.methods import Choice
 from service.engine.outbox import Outbox
 from service.engine.portions import Portion, Summary
@@ -27,10 +29,10 @@ from service.engine.supply import SeededSupply, SupplyKey, Take
 
 @dataclass(eq=False, kw_only=True)
 class Job(ABC):
-    """A request that was admitted; only the device loop writes to it. ``n`` rows of work, ``done`` of them done.
+    """A request that was admitted; only devices write to it. ``n`` rows of work, ``done`` of them done.
 
-    ``kind``: what its speed is remembered under. ``spent``: device seconds so far. ``bytes``: what its answer takes
-    while it is held whole. ``deadline``: on perf_counter's clock.
+    ``kind``: what its ``speed`` is remembered under. ``spent``: device seconds so far. ``bytes``: what its answer takes
+    while it is held whole. ``deadline``: on perf_counter's clock. ``ordered``: its rows come out of one stream.
     """
 
     n: int
@@ -43,14 +45,20 @@ class Job(ABC):
     # Whoever submits knows which kind of rows the job comes to.
     future: Future[Any] = field(default_factory=Future)
     outbox: Outbox | None = None
+    ordered: bool = True
     started: bool = False
+    over: bool = False
     done: int = 0
     decoded: int = 0
     spent: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.ticket = Ticket(self.n, self.lane, None if self.outbox is None else self.outbox.capacity)
+        room = None if self.outbox is None else self.outbox.capacity
+        self.ticket = Ticket(self.n, self.lane, room, self.ordered)
+        self.speed = Speed(self.row_seconds)
+        # Two devices may bring rows of one request at the same time.
+        self._lock = threading.Lock()
 
     @property
     def row_seconds(self) -> float:
@@ -71,7 +79,13 @@ class Job(ABC):
 
     def charge(self, stage: str, seconds: float) -> None:
         """Seconds that the request waited for a stage, whoever else it was for."""
-        self.stages[stage] = self.stages.get(stage, 0.0) + seconds
+        with self._lock:
+            self.stages[stage] = self.stages.get(stage, 0.0) + seconds
+
+    def close(self) -> None:
+        """Finished, failed or cancelled: rows that a device still brings are nobody's."""
+        with self._lock:
+            self.over = True
 
     @abstractmethod
     def result(self) -> object:
@@ -106,27 +120,33 @@ class SampleJob(Job):
         return self.served.decode_seconds * self.choice.sampler.unit
 
     def add(self, take: Take, rows: Pixels | None) -> bool:
-        """Append one batch. False when its reader is gone: the rows are nobody's."""
-        self.proposals += take.proposals
-        start, self.done = self.done, self.done + len(take.latents)
-        weights = None if take.weights is None else take.weights.numpy()
-        if self.outbox is not None:
-            return self.outbox.put(Portion(take.latents.numpy(), weights, rows))
-        self._lay_out(take, start, weights, rows)
-        return True
+        """Append one batch. False when its reader is gone, or it is over: the rows are nobody's."""
+        weights = None if take.weights is None else take.weights.cpu().numpy()
+        portion = Portion(take.latents.cpu().numpy(), weights, rows)
+        with self._lock:
+            if self.over:
+                return False
+            if self.outbox is None:
+                self._lay_out(portion)
+            elif not self.outbox.put(portion):
+                return False
+            self.proposals += take.proposals
+            self.done += portion.n
+            return True
 
-    def _lay_out(self, take: Take, start: int, weights: NDArray[np.float32] | None, rows: Pixels | None) -> None:
+    def _lay_out(self, portion: Portion) -> None:
         """The whole result is laid out once, so nothing is copied twice."""
-        n, end = self.n, self.done
+        n, at = self.n, slice(self.done, self.done + portion.n)
+        weights, rows = portion.weights, portion.rows
         if self.latents is None:
-            self.latents = np.empty((n, take.latents.shape[1]), np.float32)
+            self.latents = np.empty((n, portion.latents.shape[1]), np.float32)
             self.weights = None if weights is None else np.empty(n, np.float32)
             self.rows = None if rows is None else np.empty((n, *rows.shape[1:]), rows.dtype)
-        self.latents[start:end] = take.latents.numpy()
+        self.latents[at] = portion.latents
         if self.weights is not None and weights is not None:
-            self.weights[start:end] = weights
+            self.weights[at] = weights
         if self.rows is not None and rows is not None:
-            self.rows[start:end] = rows
+            self.rows[at] = rows
             self.decoded += len(rows)
 
     def returnable(self) -> Returned | None:

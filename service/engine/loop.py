@@ -1,4 +1,4 @@
-"""The device loop: the one thread that touches torch."""
+"""The device loop: of each device the one thread that runs networks on it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class DeviceLoop:
     """Turn after turn until the queue is closed and empty; no request can end it."""
 
     def __init__(self, queue: JobQueue, turn: Turn, accounts: Accounts, digests: Callable[[], Container[str]]) -> None:
-        """``digests``: of the bundles that are served now."""
+        """``digests``: of the bundles that are served now. ``turn`` says on which device."""
         self._queue, self._turn, self._accounts, self._digests = queue, turn, accounts, digests
         self.turn_started: float | None = None
 
     def run(self) -> None:
-        supplies = self._turn.supplies
-        while (work := self._queue.next(patient=supplies.hungry() is None)) is not None:
+        supplies, device = self._turn.supplies, self._turn.device
+        while (work := self._queue.next(device, patient=supplies.hungry() is None)) is not None:
             self.turn_started = perf_counter()
             for chore in work.chores:
                 chore()
@@ -43,19 +43,19 @@ class DeviceLoop:
 
     def _take(self, shares: Shares) -> None:
         started = perf_counter()
-        done = {job: job.done for job, _ in shares}
-        for job in done:
+        jobs = [job for job, _ in shares]
+        for job in jobs:
             self._note_start(job, started)
         try:
             outcome = take_turn(self._turn, shares)
         except Exception as error:  # noqa: BLE001 - whatever a network raises fails its batch, never the server
-            self._fail(list(done), self._told(list(done), error))
+            self._fail(jobs, self._told(jobs, error))
             return
-        for job, before in done.items():
-            self._queue.worked(job, job.done - before, outcome.spent.get(job, 0.0))
+        for job, taken in shares:
+            self._queue.worked(job, taken, outcome.made.get(job, 0), outcome.spent.get(job, 0.0))
         for job, reason in outcome.failed.items():
             self._fail([job], self._told([job], reason))
-        for job in done:
+        for job in jobs:
             if not job.missing and job not in outcome.failed:
                 self._finish(job)
 
@@ -66,7 +66,8 @@ class DeviceLoop:
         return told(jobs, error)
 
     def _finish(self, job: Job) -> None:
-        self._queue.leave(job)
+        if not self._queue.leave(job):
+            return  # another device brought the last rows
         if not job.future.set_running_or_notify_cancel():
             self._take_back(job)
             return
@@ -82,8 +83,8 @@ class DeviceLoop:
 
     def _let_go(self, job: Job) -> None:
         if job.future.cancelled():
-            self._queue.leave(job)
-            self._take_back(job)
+            if self._queue.leave(job):
+                self._take_back(job)
         elif job.deadline <= perf_counter():
             self._fail([job], DeadlineExceeded(f"The deadline passed with {job.done} of {job.n} samples made."))
         else:
@@ -98,7 +99,8 @@ class DeviceLoop:
 
     def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
         for job in jobs:
-            self._queue.leave(job)
+            if not self._queue.leave(job):
+                continue
             cancelled = not job.future.set_running_or_notify_cancel()
             self._accounts.wasted(job, "cancelled" if cancelled else "failed")
             if not cancelled:

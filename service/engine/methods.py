@@ -26,12 +26,20 @@ Chosen = TypeVar("Chosen", bound=Parameters)
 
 @dataclass(frozen=True)
 class Choice:
-    """What a request means: a bundle in service, a method by its canonical name, all of its parameters, both bound."""
+    """What a request means: a bundle in service, a method by its canonical name, all of its parameters, both bound.
+
+    ``samplers``: one a device.
+    """
 
     served: Served
     method: str
     parameters: Parameters
-    sampler: Sampler
+    samplers: tuple[Sampler, ...]
+
+    @property
+    def sampler(self) -> Sampler:
+        """The one of the first device."""
+        return self.samplers[0]
 
     @property
     def bundle(self) -> Bundle:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sampling.sampler import MAX_PROPOSALS_PER_SAMPLE
+from service.engine.devices import AUTO
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,9 @@ class EngineOptions:
     Parked bulk costs a small request next to nothing, so that is never refused for it.
     ``result_bytes``: what answers that are held whole may come to together; one batch's worth is always taken.
     ``outbox_bytes``: of an answer that streams, what may lie ready for its reader; four batches at least.
+    ``devices``: where networks run, one loop each; ``auto`` alone: every CUDA device, or the CPU where there is none.
     ``pool_rows``: latents that are chosen ahead for each model, method and parameters in use.
-    ``threads``: torch's, None for what the container may use.
+    ``threads``: torch's, of all loops on the CPU together, None for what the container may use.
     ``max_proposals_per_sample``: a method that needs more, on average over a window, is refused; a thousand
     proposals of the 4x400 w cost what a hundred decoded images do, so no filter that tight is worth its price.
     """
@@ -32,5 +34,6 @@ class EngineOptions:
     result_bytes: int = 2 * 2**30
     outbox_bytes: int = 2 * 2**20
     pool_rows: int = 1_024
+    devices: tuple[str, ...] = (AUTO,)
     threads: int | None = None
     max_proposals_per_sample: int = MAX_PROPOSALS_PER_SAMPLE

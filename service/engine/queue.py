@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, TypeVar
 
-from service.engine.admission import Speed, Speeds, fair_wait, retry_after
+from service.engine.admission import Speeds, fair_wait, retry_after
 from service.engine.errors import DeadlineTooShort, Draining, Overloaded
 from service.engine.jobs import Job
 from service.engine.options import EngineOptions
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Work:
-    """What the device loop does next: ``chores``, let ``over`` go (cancelled, past their deadline, cut off), or make
+    """What a device does next: ``chores``, let ``over`` go (cancelled, past their deadline, cut off), or make
     ``shares``: rows for jobs of one lane. All empty: nothing is runnable, it may look after its pools."""
 
     chores: Sequence[Callable[[], None]]
@@ -30,10 +30,13 @@ class Work:
 
 
 class JobQueue:
-    """``submit`` is one synchronous decision, ``next`` sleeps until there is work. Any thread may call either."""
+    """``submit`` is one synchronous decision, ``next`` sleeps until there is work. Any thread may call either.
 
-    def __init__(self, options: EngineOptions, metrics: Metrics, clock: Callable[[], float]) -> None:
-        self._options, self._metrics, self._clock = options, metrics, clock
+    One queue for all ``devices``: a batch is formed when a device is free for it, whoever it is for.
+    """
+
+    def __init__(self, options: EngineOptions, metrics: Metrics, clock: Callable[[], float], devices: int = 1) -> None:
+        self._options, self._metrics, self._clock, self._devices = options, metrics, clock, devices
         self._scheduler = Scheduler()
         self._jobs: dict[Ticket, Job] = {}
         self._timed: set[Job] = set()  # those with a deadline
@@ -43,19 +46,14 @@ class JobQueue:
         self._closed = self._cut_off = False
         self._waiting_rows = self._result_bytes = 0
         self._speeds = Speeds()
-        self._speed: dict[Ticket, Speed] = {}
 
     def submit(self, job: Job) -> None:
         """Admit ``job``. Raises Draining, DeadlineTooShort, Overloaded (with the seconds after which to ask again)."""
         with self._changed:
             if self._closed:
                 raise Draining("The server is shutting down and takes no new work.")
-            self._speed[job.ticket] = self._speeds.of(job.kind, job.row_seconds)
-            try:
-                self._refuse_or_not(job)
-            except Overloaded:
-                del self._speed[job.ticket]
-                raise
+            job.speed = self._speeds.of(job.kind, job.row_seconds)
+            self._refuse_or_not(job)
             self._jobs[job.ticket] = job
             if job.deadline < inf:
                 self._timed.add(job)
@@ -63,15 +61,18 @@ class JobQueue:
             self._result_bytes += job.bytes
             self._waiting_rows += job.n
             self._tell()
-            self._changed.notify()
+            self._changed.notify_all()
         job.future.add_done_callback(lambda future: self._note_cancelled(job) if future.cancelled() else None)
 
-    def next(self, patient: bool = True) -> Work | None:
-        """The next batch; ``patient``: as soon as there is one. None when closed and empty."""
+    def next(self, device: int = 0, patient: bool = True) -> Work | None:
+        """The next batch of ``device``; ``patient``: as soon as there is one. None when closed and empty.
+
+        Chores are the first device's.
+        """
         with self._changed:
             while True:
-                over, chores = self._over(), self._take_chores()
-                shares = [] if over else self._scheduler.next_batch()
+                over, chores = self._over(), [] if device else self._take_chores()
+                shares = [] if over else self._scheduler.next_batch(device)
                 if chores or over or shares or (not patient and not self._closed):
                     return Work(chores, over, [(self._jobs[share.ticket], share.rows) for share in shares])
                 if self._closed and not self._jobs:
@@ -79,37 +80,42 @@ class JobQueue:
                 soonest = min((job.deadline for job in self._timed), default=inf)
                 self._changed.wait(None if soonest == inf else max(0.0, soonest - self._clock()))
 
-    def worked(self, job: Job, rows: int, seconds: float) -> None:
-        """``rows`` of ``job`` were made, ``seconds`` of the device were spent on it."""
+    def worked(self, job: Job, taken: int, made: int, seconds: float) -> None:
+        """Of the ``taken`` rows of ``job`` that it got a share for ``made`` were, in ``seconds`` of the device."""
         with self._changed:
+            if job.ticket not in self._jobs:  # it was over before this batch was
+                return
             self._scheduler.charge(job.ticket, seconds)
             job.spent += seconds
-            if rows:
-                self._speed[job.ticket].measured(job.done, job.spent)
-            job.ticket.rows -= rows
-            if job.ticket.room is not None:
-                job.ticket.room = max(0, job.ticket.room - rows)
-            self._waiting_rows -= rows
+            if made:
+                job.speed.measured(job.done, job.spent)
+            job.ticket.settle(taken, made)
+            self._waiting_rows -= made
             self._tell()
+            if self._devices > 1 and job.ticket.rows:
+                self._changed.notify_all()  # what was not made another device may make
 
     def grant(self, job: Job, rows: int) -> None:
         """The reader of ``job`` took ``rows``: there is room for as many more."""
         with self._changed:
             if job.ticket.room is not None:
                 job.ticket.room += rows
-            self._changed.notify()
+            self._changed.notify_all()
 
-    def leave(self, job: Job) -> None:
-        """``job`` is finished, failed or cancelled; what it still missed no longer waits."""
+    def leave(self, job: Job) -> bool:
+        """``job`` is finished, failed or cancelled; what it still missed no longer waits. False: it had left."""
         with self._changed:
             if self._jobs.pop(job.ticket, None) is None:
-                return
-            del self._speed[job.ticket]
+                return False
             self._timed.discard(job)
             self._scheduler.leave(job.ticket)
-            self._waiting_rows -= job.ticket.rows
+            self._waiting_rows -= job.ticket.rows + job.ticket.taken
             self._result_bytes -= job.bytes
             self._tell()
+            if self._closed:
+                self._changed.notify_all()  # the other devices wait for the last one
+        job.close()
+        return True
 
     def chore(self, work: Callable[[], Result]) -> Future[Result]:
         """Have ``work`` done on the device thread, between two batches. Raises Draining."""
@@ -125,7 +131,7 @@ class JobQueue:
             if self._closed:
                 raise Draining("The server is shutting down and takes no new work.")
             self._chores[future] = do
-            self._changed.notify()
+            self._changed.notify_all()
         return future
 
     def close(self) -> None:
@@ -154,22 +160,22 @@ class JobQueue:
                 job.future.set_exception(error)
 
     def seconds(self) -> float:
-        """Device seconds that all admitted requests still need, as far as is known."""
+        """Device seconds that all admitted requests still need, as far as is known, all devices together."""
         with self._changed:
             return sum(map(self.seconds_of, self._jobs.values()))
 
     def seconds_of(self, job: Job) -> float:
         """Device seconds that ``job`` still needs, as far as is known."""
-        return job.ticket.rows * self._speed[job.ticket].seconds
+        return (job.ticket.rows + job.ticket.taken) * job.speed.seconds
 
     def _refuse_or_not(self, job: Job) -> None:
         own = self.seconds_of(job)
         # Who waits for a reader that takes nothing waits for nobody, and nobody for him.
-        others = [self.seconds_of(other) if other.ticket.wanted else 0.0 for other in self._jobs.values()]
-        wait = fair_wait(own, others)
+        others = [0.0 if other.ticket.stuck else self.seconds_of(other) for other in self._jobs.values()]
+        wait = fair_wait(own, others) / self._devices
         said = f"{len(others)} requests, {self._waiting_rows} samples are waiting already"
         if len(others) >= self._options.queue_requests:
-            seconds = retry_after(min(others) * len(others))
+            seconds = retry_after(min(others) * len(others) / self._devices)
             raise Overloaded(f"{said}; try again in {seconds} s.", seconds)
         if wait > (most := self._options.queue_seconds + self._options.queue_stretch * own):
             seconds = retry_after(wait - most)
@@ -190,7 +196,7 @@ class JobQueue:
     def _note_cancelled(self, job: Job) -> None:
         with self._changed:
             self._cancelled.append(job)
-            self._changed.notify()
+            self._changed.notify_all()
 
     def _take_chores(self) -> list[Callable[[], None]]:
         chores = list(self._chores.values())

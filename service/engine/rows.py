@@ -56,10 +56,6 @@ class Rows:
     def n(self) -> int:
         return len(self.latents)
 
-    def facts(self) -> dict[str, object]:
-        """What a document says of them before the numbers."""
-        return {"model": self.model, "n": self.n, "fingerprint": self.fingerprint}
-
 
 @dataclass(frozen=True)
 class Samples(Rows):
@@ -72,15 +68,3 @@ class Samples(Rows):
     acceptance_rate: float
     expected_acceptance: float | None
     offset: int = 0
-
-    def facts(self) -> dict[str, object]:
-        return {
-            "model": self.model,
-            "method": self.method,
-            "n": self.n,
-            "seed": self.seed,
-            "offset": self.offset,
-            "proposals": self.proposals,
-            "acceptance_rate": self.acceptance_rate,
-            "fingerprint": self.fingerprint,
-        }

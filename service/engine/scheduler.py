@@ -4,12 +4,15 @@ Pure: no clock, no thread, no torch. A request is a ticket; tickets of one lane 
 of the ring gives a ticket one quantum of device seconds; while it has some left it leads batches, and the tickets of
 its lane fill them up, on credit. What a batch really took is charged afterwards, so an expensive
 one is paid off by turns foregone, and nobody starves: the ring moves past whoever is in debt, not runnable or gone.
+
+Several devices ask in turn, each for its own batch. Rows that one has taken no other gets, until ``settle`` says what
+became of them.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass
 from math import ceil
 
@@ -33,17 +36,47 @@ class Lane:
 
 @dataclass(eq=False)
 class Ticket:
-    """A request in the ring. ``rows``: not made yet. ``room``: rows that its reader still takes, None for all."""
+    """A request in the ring. ``rows``: not made, nor being made. ``room``: rows that its reader still takes, None for
+    all. ``ordered``: its rows come out of one stream, on one device at a time, which is its ``home`` from then on.
+    ``taken``: rows that are being made.
+    """
 
     rows: int
     lane: Lane
     room: int | None = None
+    ordered: bool = False
+    home: int | None = None
+    taken: int = 0
     deficit: float = QUANTUM_SECONDS
 
     @property
-    def wanted(self) -> int:
-        """Rows that may be made for it now; 0 while its reader is slow."""
+    def stuck(self) -> bool:
+        """Its reader takes nothing, and nothing is being made for it."""
+        return self.room == 0 and not self.taken
+
+    def wanted(self, device: int = 0) -> int:
+        """Rows that may be made for it now on ``device``; 0 while its reader is slow."""
+        if (self.ordered and self.taken) or self.home not in (None, device):
+            return 0
         return self.rows if self.room is None else min(self.rows, self.room)
+
+    def take(self, rows: int, device: int) -> Share:
+        """``rows`` are being made from now on."""
+        self._move(rows)
+        self.taken += rows
+        if self.ordered:
+            self.home = device
+        return Share(self, rows)
+
+    def settle(self, taken: int, made: int) -> None:
+        """Of ``taken`` rows ``made`` were; a device may have made more than it was asked for."""
+        self.taken -= taken
+        self._move(made - taken)
+
+    def _move(self, rows: int) -> None:
+        self.rows -= rows
+        if self.room is not None:
+            self.room = max(0, self.room - rows)
 
 
 @dataclass(frozen=True)
@@ -55,7 +88,7 @@ class Share:
 
 
 class Scheduler:
-    """The ring. Every method takes time linear in the number of tickets, at most."""
+    """The ring. Time grows with the number of tickets, for a batch of many small ones like that of sorting them."""
 
     def __init__(self, quantum: float = QUANTUM_SECONDS) -> None:
         self._quantum = quantum
@@ -65,11 +98,6 @@ class Scheduler:
 
     def __len__(self) -> int:
         return len(self._ring)
-
-    @property
-    def tickets(self) -> Sequence[Ticket]:
-        """In the order of their turns."""
-        return tuple(self._ring)
 
     def admit(self, ticket: Ticket) -> None:
         """A new ticket may join the very next batch of its lane; it leads one when the ring comes round."""
@@ -89,44 +117,44 @@ class Scheduler:
         """Device time that was spent on a ticket's behalf, whether or not it came to rows."""
         ticket.deficit -= seconds
 
-    def next_batch(self) -> list[Share]:
-        """Shares of the next batch, its leader's first; empty when nobody is runnable.
+    def next_batch(self, device: int = 0) -> list[Share]:
+        """Shares of the next batch of ``device``, its leader's first, all taken; empty when nobody is runnable.
 
         The leader is sure of a part. The rest goes to the tickets of its lane, whoever misses fewest rows first, as
         far as they are not deep in debt: small requests are done in the next batch, and of a thousand equal
         ones some are done all the time, where equal shares would have all of them done at the end.
         """
-        leader = self._next_leader()
+        leader = self._next_leader(device)
         if leader is None:
             return []
-        lane, left = leader.lane, leader.lane.capacity
-        sure = min(leader.wanted, ceil(left * LEADERS_PART))
+        lane, left, most = leader.lane, leader.lane.capacity, leader.wanted(device)
+        sure = min(most, ceil(left * LEADERS_PART))
         left -= sure
         shares: list[Share] = []
         mates = [t for t in self._ring if t.lane == lane and t.deficit > -FILLING_DEBT_SECONDS and t is not leader]
         for mate in sorted(mates, key=_missing):
             if not left:
                 break
-            if rows := min(mate.wanted, left):
-                shares.append(Share(mate, rows))
+            if rows := min(mate.wanted(device), left):
+                shares.append(mate.take(rows, device))
                 left -= rows
-        return [Share(leader, sure + min(leader.wanted - sure, left)), *shares]
+        return [leader.take(sure + min(most - sure, left), device), *shares]
 
-    def _next_leader(self) -> Ticket | None:
-        runnable = [ticket for ticket in self._ring if ticket.wanted]
+    def _next_leader(self, device: int) -> Ticket | None:
+        runnable = [ticket for ticket in self._ring if ticket.wanted(device)]
         if not runnable:
             return None
         head = self._ring[0]
-        if not self._credited and head.wanted:  # whoever was before it has left, so its turn begins here
+        if not self._credited and head.wanted(device):  # whoever was before it has left, so its turn begins here
             head.deficit = min(head.deficit + self._quantum, self._quantum)
         self._credited = True
-        if head.wanted and head.deficit > 0:
+        if head.wanted(device) and head.deficit > 0:
             return head
         self._skip_rounds(runnable)
         while True:
             self._ring.rotate(-1)
             head = self._ring[0]
-            if head.wanted:
+            if head.wanted(device):
                 head.deficit = min(head.deficit + self._quantum, self._quantum)
                 if head.deficit > 0:
                     return head

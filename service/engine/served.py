@@ -14,19 +14,28 @@ SAMPLED, LATENTS = "samples", "latents"
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """``batch_rows``: rows of a generator call, and the canonical shape of seeded work.
+    """``bundles``: one and the same, once on each device.
+
+    ``batch_rows``: rows of a generator call, and the canonical shape of seeded work.
 
     ``mixes``: a row of a canonical batch has the same bits in every slot, beside any neighbours, as measured at
     start; then seeded rows share batches with everybody's. Else sample i sits in slot i mod ``batch_rows`` among
-    the rows of its own stream. ``decode_seconds``: of one row in a full batch, as measured at start.
+    the rows of its own stream. ``decode_seconds``: of one row in a full batch, as measured at start, on the slowest
+    device. ``fingerprint``: of seeded work. ``alike``: it is that of all devices; else the first does all seeded work.
     """
 
-    bundle: Bundle
+    bundles: tuple[Bundle, ...]
     batch_rows: int
     proposal_block: int
     mixes: bool
     decode_seconds: float
     fingerprint: str
+    alike: bool = True
+
+    @property
+    def bundle(self) -> Bundle:
+        """The one on the first device."""
+        return self.bundles[0]
 
     @property
     def blocks(self) -> BlockSizes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -34,18 +34,19 @@ class Shelf:
 
     def __init__(
         self, root: Path, default: str | None, options: EngineOptions, metrics: Metrics, queue: JobQueue,
-        forget: Callable[[Served], None],
+        forget: Callable[[Served], None], devices: Sequence[torch.device],
     ) -> None:  # fmt: skip
         self.catalog = Catalog({}, "")
         self.environment: dict[str, str | int] = {}
         self._root, self._default, self._options, self._metrics = root, default, options, metrics
-        self._queue, self._forget = queue, forget
-        self._changing = threading.Lock()
+        self._queue, self._forget, self._devices = queue, forget, devices
+        # Of a load from file to service; and of the catalog, which a device without memory changes meanwhile.
+        self._changing, self._catalog_changes = threading.Lock(), threading.Lock()
 
     def fill(self, threads: int) -> None:
         """Everything under the root, on the device thread. Raises CatalogError when there is nothing to serve."""
         self.environment.update(environment(threads))
-        catalog = load_catalog(self._root, self._default)
+        catalog = load_catalog(self._root, self._default, self._devices)
         self._metrics.prepare([bundle.name for bundle in catalog.loaded()], tuple(METHODS))
         for model in catalog.models.values():
             if model.broken is not None:
@@ -66,7 +67,7 @@ class Shelf:
             threads = torch.get_num_threads()
             torch.set_num_threads(1)  # of this thread: the device keeps its own
             try:
-                model = load_model(folder)
+                model = load_model(folder, self._devices)
             finally:
                 torch.set_num_threads(threads)
             if model.broken is not None:
@@ -76,31 +77,37 @@ class Shelf:
     def unload(self, name: str) -> None:
         """Serve ``name`` no longer; requests that were admitted are finished. Raises UnknownModel, ModelInUse."""
         with self._changing:
-            self._queue.chore(lambda: self._replace(self.catalog.without(name), name)).result()
+            self._queue.chore(lambda: self._take_away(name)).result()
 
     def shrink(self, served: Served, rows: int) -> bool:
-        """On the device thread: from now on ``served`` has batches of at most ``rows``. False where none fits."""
-        current = self.catalog.models.get(served.bundle.name)
-        if current is None or current.served is not served:
-            return True  # it has left, or shrunk, already
-        while rows:
-            try:
-                warm = warm_up(served.bundle, replace(self._options, batch_rows=rows), self.environment)
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                rows //= 2
-            else:
-                self._show(self.catalog.with_model(replace(current, served=warm)))
-                self._forget(served)
-                return True
-        return False
+        """On a device thread: from now on ``served`` has batches of at most ``rows``. False where none fits."""
+        with self._catalog_changes:
+            current = self.catalog.models.get(served.bundle.name)
+            if current is None or current.served is not served:
+                return True  # it has left, or shrunk, already
+            while rows:
+                try:
+                    warm = warm_up(served.bundles, replace(self._options, batch_rows=rows), self.environment)
+                except Exception as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    rows //= 2
+                else:
+                    self._show(self.catalog.with_model(replace(current, served=warm)))
+                    self._forget(served)
+                    return True
+            return False
 
     def _put(self, model: Model) -> Model:
         warm = self._warm(model)
         self._metrics.prepare([model.name], tuple(METHODS))
-        self._replace(self.catalog.with_model(warm), model.name)
+        with self._catalog_changes:
+            self._replace(self.catalog.with_model(warm), model.name)
         return warm
+
+    def _take_away(self, name: str) -> None:
+        with self._catalog_changes:
+            self._replace(self.catalog.without(name), name)
 
     def _replace(self, catalog: Catalog, name: str) -> None:
         before = self.catalog.models.get(name)
@@ -124,10 +131,10 @@ class Shelf:
                 metrics.batch_rows_limit.labels(manifest.name).set(served.batch_rows)
 
     def _warm(self, model: Model) -> Model:
-        if model.bundle is None:
+        if not model.bundles:
             return model
         started = perf_counter()
-        served = warm_up(model.bundle, self._options, self.environment)
+        served = warm_up(model.bundles, self._options, self.environment)
         facts = {"warm_ms": round(1e3 * (perf_counter() - started)), "batch_rows": served.batch_rows}
         logger.info("model loaded", extra={"model": model.name, **facts, "rows_mix": served.mixes})
         return replace(model, served=served)

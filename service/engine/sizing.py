@@ -39,7 +39,7 @@ def generator_flops(bundle: Bundle) -> int:
 
     layers = [layer for layer in bundle.generator.modules() if isinstance(layer, (*LAYERS, *TRANSPOSED))]
     hooks = [layer.register_forward_hook(count) for layer in layers]
-    bundle.generator(torch.zeros(1, bundle.prior.dim, device=next(bundle.generator.parameters()).device))
+    bundle.generator(torch.zeros(1, bundle.prior.dim, device=bundle.device))
     for hook in hooks:
         hook.remove()
     return flops
@@ -57,6 +57,5 @@ def rows_for(bundle: Bundle, wanted: int | None) -> int:
     """Rows of a generator call: what the settings say, or by arithmetic."""
     if wanted is not None:
         return wanted
-    device = next(bundle.generator.parameters()).device
-    budget = CUDA_BATCH_FLOPS if device.type == "cuda" else CPU_BATCH_FLOPS
+    budget = CUDA_BATCH_FLOPS if bundle.device.type == "cuda" else CPU_BATCH_FLOPS
     return batch_rows(generator_flops(bundle), budget)

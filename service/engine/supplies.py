@@ -50,8 +50,8 @@ class Supplies:
 
     def trim(self, served: Container[str]) -> None:
         """Let go what is too much, and what belongs to a bundle that was dropped or whose digest is not ``served``."""
-        gone = [key for key in self._supplies if key[0] in self._doomed or key[0] not in served]
-        self._doomed.clear()
+        doomed, self._doomed = self._doomed, set()  # whoever dooms may be another thread
+        gone = [key for key in self._supplies if key[0] in doomed or key[0] not in served]
         for key in gone:
             self._dropped(self._supplies.pop(key))
         while len(self._supplies) > self._most:

@@ -137,7 +137,7 @@ class SharedSupply(Supply):
     def __init__(self, bundle: Bundle, sampler: Sampler, max_proposals: int = MAX_PROPOSALS_PER_SAMPLE) -> None:
         super().__init__(bundle, sampler)
         self._ready, self._cost = 0, Cost()
-        self._stream = BlockStream(None, sampler.block)
+        self._stream = BlockStream(None, sampler.block, bundle.device)
         self._waiting: deque[Take] = deque()
         self._watch = StallWatch(max_proposals)
 
@@ -194,7 +194,7 @@ class SeededSupply(Supply):
         self, bundle: Bundle, sampler: Sampler, seed: int, first: int, max_proposals: int = MAX_PROPOSALS_PER_SAMPLE
     ) -> None:
         super().__init__(bundle, sampler)
-        self._stream = SeededStream(sampler, seed, first, max_proposals)
+        self._stream = SeededStream(sampler, seed, first, max_proposals, bundle.device)
         self.position = first
         self._held = 0  # rows that came decoded and were not taken
 

@@ -1,4 +1,4 @@
-"""What the device does in one turn: the shares of jobs that go through it together."""
+"""What a device does in one turn: the shares of jobs that go through it together."""
 
 from __future__ import annotations
 
@@ -27,10 +27,12 @@ Shares = Sequence[tuple[Job, int]]
 
 @dataclass(frozen=True)
 class Turn:
-    """What a turn needs: the dials, the books, the generator's keeper and the shared supplies of unseeded work."""
+    """What a turn needs: the dials, the books, the number of the device, its generators' keeper, its shared supplies of
+    unseeded work."""
 
     options: EngineOptions
     accounts: Accounts
+    device: int
     decoder: Decoder
     supplies: Supplies
     returns: Returns
@@ -38,10 +40,19 @@ class Turn:
 
 @dataclass
 class Outcome:
-    """``spent``: device seconds on behalf of each job; ``failed``: jobs that cannot go on, and why."""
+    """``made``: rows that each job got; ``spent``: device seconds on its behalf; ``failed``: jobs that cannot go on,
+    and why."""
 
+    made: dict[Job, int] = field(default_factory=dict)
     spent: dict[Job, float] = field(default_factory=dict)
     failed: dict[Job, Exception] = field(default_factory=dict)
+
+    def give(self, accounts: Accounts, job: SampleJob, take: Take, rows: Pixels | None) -> None:
+        """Hand a job latents, with their decoded rows if it wants any, and write it down."""
+        arrived = job.add(take, rows)
+        accounts.given(job, arrived, 0 if rows is None else len(rows))
+        if arrived:
+            self.made[job] = self.made.get(job, 0) + len(take.latents)
 
     def spend(self, portions: Sequence[tuple[Job, int]], seconds: float) -> None:
         """Split ``seconds`` by rows."""
@@ -64,7 +75,7 @@ def take_turn(turn: Turn, shares: Shares) -> Outcome:
     first = shares[0][0]
     if isinstance(first, LatentJob):
         started = perf_counter()
-        evaluation_turn(turn.accounts, first)
+        outcome.made[first] = evaluation_turn(turn.accounts, first, turn.device)
         outcome.spend(shares[:1], perf_counter() - started)
         return outcome
     samples = [(job, rows) for job, rows in shares if isinstance(job, SampleJob)]
@@ -90,7 +101,7 @@ def _slotted_turn(turn: Turn, job: SampleJob, outcome: Outcome) -> None:
     if job in outcome.failed:
         return
     if supply.decodes:
-        _deliver_decoded(turn, job, supply)
+        _deliver_decoded(turn, job, supply, outcome)
         return
     if supply.ready < batch:
         return
@@ -109,16 +120,16 @@ def _slotted_turn(turn: Turn, job: SampleJob, outcome: Outcome) -> None:
     outcome.spend([(job, 1)], seconds)
     job.charge("decode", seconds)
     weights = None if take.weights is None else take.weights[useful]
-    turn.accounts.given(job, job.add(Take(take.latents[useful], weights, take.proposals), rows), len(rows))
+    outcome.give(turn.accounts, job, Take(take.latents[useful], weights, take.proposals), rows)
 
 
-def _deliver_decoded(turn: Turn, job: SampleJob, supply: SeededSupply) -> None:
+def _deliver_decoded(turn: Turn, job: SampleJob, supply: SeededSupply, outcome: Outcome) -> None:
     """What its method decoded, in the blocks of the job's own stream, whose slots the seed fixes: no batch to fill."""
     behind = min(job.offset + job.done - supply.position, supply.ready)
     if behind:
         turn.accounts.surplus(job.model, len(supply.take(behind).latents))
     if supply.ready:
-        _deliver(turn, job, supply.take(min(supply.ready, job.missing)))
+        _deliver(turn, job, supply.take(min(supply.ready, job.missing)), outcome)
 
 
 def _shared_turn(turn: Turn, shares: Sequence[tuple[SampleJob, int]], outcome: Outcome) -> None:
@@ -126,7 +137,7 @@ def _shared_turn(turn: Turn, shares: Sequence[tuple[SampleJob, int]], outcome: O
     started = perf_counter()
     groups: dict[int, tuple[Supply, list[tuple[SampleJob, int]]]] = {}
     for job, share in shares:
-        rows = share - _hand_on(turn, job, share)
+        rows = share - _hand_on(turn, job, share, outcome)
         if not rows:
             continue
         try:
@@ -142,14 +153,14 @@ def _shared_turn(turn: Turn, shares: Sequence[tuple[SampleJob, int]], outcome: O
         for job, take in _hand_out(turn, supply, ours, number == 0, blocks_until, outcome):
             # At once: what is decoded must be in somebody's books before anything else can fail.
             if take.samples is not None or not job.decode:
-                _deliver(turn, job, take)
+                _deliver(turn, job, take, outcome)
             else:
                 undecoded.append(Portioned(job, take))
     if undecoded:
         _decode_together(turn, undecoded, outcome)
 
 
-def _hand_on(turn: Turn, job: SampleJob, most: int) -> int:
+def _hand_on(turn: Turn, job: SampleJob, most: int, outcome: Outcome) -> int:
     """Give ``job`` rows that were made for somebody who left; how many."""
     if job.seed is not None or not job.decode:
         return 0
@@ -157,7 +168,7 @@ def _hand_on(turn: Turn, job: SampleJob, most: int) -> int:
     while given < most and (returned := turn.returns.take(job.key, most - given)) is not None:
         given += len(returned.rows)
         turn.accounts.taken(job.model, len(returned.rows))
-        turn.accounts.given(job, job.add(returned.take, returned.rows), len(returned.rows))
+        outcome.give(turn.accounts, job, returned.take, returned.rows)
     return given
 
 
@@ -183,16 +194,24 @@ def _hand_out(
 def _decode_together(turn: Turn, portions: list[Portioned], outcome: Outcome) -> None:
     """One batch; where that fails each portion once more on its own, so that it fails alone."""
     try:
-        _decode_batch(turn, portions, outcome)
+        rows = _decode_batch(turn, portions, outcome)
     except Exception:  # noqa: BLE001 - whatever the generator raises
         for portion in portions:
-            try:
-                _decode_batch(turn, [portion], outcome)
-            except Exception as error:  # noqa: BLE001
-                outcome.failed[portion.job] = error
+            _decode_alone(turn, portion, outcome)
+    else:
+        _share_out(turn, portions, rows, outcome)
 
 
-def _decode_batch(turn: Turn, portions: list[Portioned], outcome: Outcome) -> None:
+def _decode_alone(turn: Turn, portion: Portioned, outcome: Outcome) -> None:
+    try:
+        rows = _decode_batch(turn, [portion], outcome)
+    except Exception as error:  # noqa: BLE001
+        outcome.failed[portion.job] = error
+    else:
+        _share_out(turn, [portion], rows, outcome)
+
+
+def _decode_batch(turn: Turn, portions: list[Portioned], outcome: Outcome) -> Pixels:
     served = portions[0].job.served
     latents = torch.cat([portion.take.latents for portion in portions])
     seeded = any(portion.job.seed is not None for portion in portions)
@@ -203,37 +222,41 @@ def _decode_batch(turn: Turn, portions: list[Portioned], outcome: Outcome) -> No
     turn.accounts.decoded(served.bundle.name, len(rows) + padding, padding, seconds)
     turn.accounts.batch(full=len(rows) >= served.batch_rows)
     outcome.spend([(portion.job, len(portion.take.latents)) for portion in portions], seconds)
-    _share_out(turn, portions, rows, seconds)
+    for portion in portions:
+        portion.job.charge("decode", seconds)
+    return rows
 
 
-def _share_out(turn: Turn, portions: list[Portioned], rows: Pixels, seconds: float) -> None:
+def _share_out(turn: Turn, portions: list[Portioned], rows: Pixels, outcome: Outcome) -> None:
     offset = 0
     for job, take in ((portion.job, portion.take) for portion in portions):
         mine = rows[offset : offset + len(take.latents)]
         offset += len(mine)
-        job.charge("decode", seconds)
-        turn.accounts.given(job, job.add(take, mine), len(mine))
+        try:
+            outcome.give(turn.accounts, job, take, mine)
+        except MemoryError as error:  # for the whole answer, which is laid out at its first rows
+            turn.accounts.lost(len(mine))
+            outcome.failed[job] = error
 
 
-def _deliver(turn: Turn, job: SampleJob, take: Take) -> None:
+def _deliver(turn: Turn, job: SampleJob, take: Take, outcome: Outcome) -> None:
     """Rows that need no generator any more: decoded by their method, or wanted as latents only."""
     if take.samples is None:
-        turn.accounts.given(job, job.add(take, None), 0)
+        outcome.give(turn.accounts, job, take, None)
         return
     turn.accounts.taken(job.model, len(take.samples))
-    if job.decode:
-        turn.accounts.given(job, job.add(take, to_rows(job.bundle, take.samples)), len(take.samples))
-    else:
+    if not job.decode:
         turn.accounts.unwanted(len(take.samples))
-        turn.accounts.given(job, job.add(take, None), 0)
+    outcome.give(turn.accounts, job, take, to_rows(job.bundle, take.samples) if job.decode else None)
 
 
 def _supply_of(turn: Turn, job: SampleJob) -> Supply:
     """A seeded job's own, else the one that all requests of its key share."""
     if job.seed is not None:
         return _own_supply(turn, job)
+    bundle, sampler = job.served.bundles[turn.device], job.choice.samplers[turn.device]
     most = turn.options.max_proposals_per_sample
-    return turn.supplies.get(job.key, lambda: SharedSupply(job.bundle, job.choice.sampler, most))
+    return turn.supplies.get(job.key, lambda: SharedSupply(bundle, sampler, most))
 
 
 def _own_supply(turn: Turn, job: SampleJob) -> SeededSupply:
@@ -241,7 +264,8 @@ def _own_supply(turn: Turn, job: SampleJob) -> SeededSupply:
         assert job.seed is not None
         first = job.offset - job.offset % job.served.batch_rows if job.slotted else job.offset
         most = turn.options.max_proposals_per_sample
-        job.supply = SeededSupply(job.bundle, job.choice.sampler, job.seed, first, most)
+        bundle, sampler = job.served.bundles[turn.device], job.choice.samplers[turn.device]
+        job.supply = SeededSupply(bundle, sampler, job.seed, first, most)
     return job.supply
 
 

@@ -242,11 +242,11 @@ def test_nobody_waits_for_a_device_loop_that_is_gone(start: Start, monkeypatch: 
     def mistake(*_: object) -> None:
         raise AssertionError("a mistake in the loop itself")
 
-    monkeypatch.setattr(engine._loop, "_note_start", mistake)
+    monkeypatch.setattr(engine._loops[0], "_note_start", mistake)
     with pytest.raises(GenerationFailed, match="restarted"):
         draw(engine, n=1)
-    engine._thread.join(timeout=60)
-    assert engine.unready() == "the device loop has stopped"
+    engine._threads[0].join(timeout=60)
+    assert engine.unready() == "the loop of device cpu has stopped"
 
 
 @pytest.mark.parametrize("request_", [SampleRequest(n=0), SampleRequest(n=1, seed=-1), SampleRequest(n=1, seed=2**63)])

@@ -76,6 +76,7 @@ def test_a_request_is_counted_once_by_method_and_outcome(api: Any) -> None:
 def test_info_tells_what_decides_the_bits(api: Any) -> None:
     info = api.get("/info").json()
     assert {"torch", "threads", "code"} <= set(info["environment"])
+    assert info["devices"] == ["cpu"]
     assert info["reproducibility"]["images"]["batch_rows"] == BATCH
     assert info["reproducibility"]["images"]["mode"] in ("rows mix", "own slots")
     assert info["fingerprints"]["images"] == api.post("/sample").headers["sample-fingerprint"]

@@ -136,7 +136,7 @@ def test_supplies_are_few_and_what_a_dropped_one_had_decoded_is_waste(start: Sta
     engine = start()
     for i in range(MAX_SUPPLIES + 3):
         draw(engine, 1, "picky", acceptance=1 - i / 100)
-    supplies = engine._loop._turn.supplies._supplies
+    supplies = engine._turns[0].supplies._supplies
     assert len(supplies) == MAX_SUPPLIES
     assert wasted(engine, "evicted") == pytest.approx(3 * (BATCH - 1), abs=3)
     assert books_balance(engine)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.engine.catalog import load_catalog
+from service.engine.devices import choose_devices
 from service.engine.encoders.scatter import draw_scatter, window
 from service.engine.encoders.sheet import contact_sheet
 from service.engine.errors import CatalogError
@@ -20,6 +21,8 @@ from service.engine.threads import cpu_quota, usable_threads
 from service.http.conditional import matches
 from service.logs import JsonFormatter, PrettyFormatter
 from service.settings import SettingsRefused, load_settings
+
+CPU = choose_devices(["cpu"])
 
 
 @given(st.lists(st.integers(0, 50), max_size=20), st.integers(0, 200))
@@ -111,23 +114,23 @@ def test_a_bad_bind_address_is_refused(bind: str) -> None:
 
 def test_a_folder_without_bundles_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="winnow train"):
-        load_catalog(tmp_path / "nowhere", None)
+        load_catalog(tmp_path / "nowhere", None, CPU)
 
 
 def test_fashion_mnist_is_the_default_where_it_is_and_the_first_loaded_one_elsewhere(
     bundles: Path, tmp_path: Path
 ) -> None:
-    assert load_catalog(bundles, None).default == "barren"
+    assert load_catalog(bundles, None, CPU).default == "barren"
     (tmp_path / "a-broken").mkdir()
     (tmp_path / "a-broken" / "bundle.json").write_text("{}")
     (tmp_path / "points").symlink_to(bundles / "points")
-    assert load_catalog(tmp_path, None).default == "points"
+    assert load_catalog(tmp_path, None, CPU).default == "points"
     (tmp_path / "fashion-mnist").mkdir()
     (tmp_path / "fashion-mnist" / "bundle.json").write_text("{}")
     with pytest.raises(CatalogError, match="fashion-mnist is broken"):
-        load_catalog(tmp_path, None)
+        load_catalog(tmp_path, None, CPU)
     with pytest.raises(CatalogError, match="choose one of"):
-        load_catalog(tmp_path, "nope")
+        load_catalog(tmp_path, "nope", CPU)
 
 
 def test_two_folders_with_one_name_do_not_hide_each_other(bundles: Path, tmp_path: Path) -> None:
@@ -135,7 +138,7 @@ def test_two_folders_with_one_name_do_not_hide_each_other(bundles: Path, tmp_pat
     (tmp_path / "points-again").mkdir()
     for file in (bundles / "points").iterdir():
         (tmp_path / "points-again" / file.name).write_bytes(file.read_bytes())
-    catalog = load_catalog(tmp_path, None)
+    catalog = load_catalog(tmp_path, None, CPU)
     assert catalog.models["points"].broken is None
     assert "same name" in (catalog.models["points-again"].broken or "")
 

@@ -84,7 +84,9 @@ def test_more_pools_than_are_kept_in_one_turn_leave_nothing_behind(start: Start)
     assert all(future.result(timeout=60).n == 1 for future in futures)
     draw(engine, 1, "prior")
     assert len(engine._accounts._stocked) <= MAX_SUPPLIES
-    held = sum(supply.ready for supply in engine._supplies._supplies.values() if supply.sampler.method == "moving")
+    held = sum(
+        supply.ready for supply in engine._turns[0].supplies._supplies.values() if supply.sampler.method == "moving"
+    )
     assert stock(engine, "moving") == held
 
 
@@ -93,7 +95,7 @@ def test_a_pool_that_accepts_nothing_is_given_up(start: Start) -> None:
     with pytest.raises(Stalled):
         engine.submit(SampleRequest(n=1, model="barren", method="latentrs")).result(timeout=60)
     pair = {"model": "barren", "method": "latentrs"}
-    supply = next(s for s in engine._supplies._supplies.values() if s.bundle.name == "barren")
+    supply = next(s for s in engine._turns[0].supplies._supplies.values() if s.bundle.name == "barren")
     until(lambda: supply.broken)
     draw(engine, 1, "prior")
     proposals = engine.metrics.value("winnow_proposals_total", **pair)

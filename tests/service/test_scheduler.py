@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from service.engine.admission import Speeds, fair_wait, retry_after
-from service.engine.scheduler import FILLING_DEBT_SECONDS, QUANTUM_SECONDS, Lane, Scheduler, Ticket
+from service.engine.scheduler import FILLING_DEBT_SECONDS, QUANTUM_SECONDS, Lane, Scheduler, Share, Ticket
 
 LANES = (Lane("images", 8), Lane("points", 32), Lane("slow", 1))
 MAX_COST = 0.3
 
 
 class RingMachine(RuleBasedStateMachine):
-    """Random admissions, batches of random cost, slow readers, hang-ups."""
+    """Random admissions, batches of random cost and outcome on two devices, slow readers, hang-ups."""
 
     tickets = Bundle("tickets")
 
@@ -26,10 +26,11 @@ class RingMachine(RuleBasedStateMachine):
         self.made: dict[Ticket, int] = {}
         # Batches since a ticket last got something although it could have.
         self.waited: dict[Ticket, int] = {}
+        self.flying: dict[int, list[Share]] = {0: [], 1: []}
 
-    @rule(target=tickets, rows=st.integers(1, 100), lane=st.sampled_from(LANES))
-    def admit(self, rows: int, lane: Lane) -> Ticket:
-        ticket = Ticket(rows, lane)
+    @rule(target=tickets, rows=st.integers(1, 100), lane=st.sampled_from(LANES), ordered=st.booleans())
+    def admit(self, rows: int, lane: Lane, ordered: bool) -> Ticket:
+        ticket = Ticket(rows, lane, ordered=ordered)
         self.scheduler.admit(ticket)
         self.asked[ticket], self.made[ticket], self.waited[ticket] = rows, 0, 0
         return ticket
@@ -37,36 +38,54 @@ class RingMachine(RuleBasedStateMachine):
     @rule(ticket=tickets, room=st.none() | st.integers(0, 20))
     def the_reader_takes(self, ticket: Ticket, room: int | None) -> None:
         ticket.room = room
-        self.waited[ticket] = 0
+        if ticket in self.waited:
+            self.waited[ticket] = 0
 
     @rule(ticket=consumes(tickets))
     def hang_up(self, ticket: Ticket) -> None:
-        if ticket in self.scheduler.tickets:
-            self.scheduler.leave(ticket)
-            del self.waited[ticket]
+        self.leave(ticket)
 
-    @rule(cost=st.floats(0, MAX_COST))
-    def batch(self, cost: float) -> None:
-        runnable = [ticket for ticket in self.scheduler.tickets if ticket.wanted]
-        shares = self.scheduler.next_batch()
-        assert bool(shares) == bool(runnable)
+    def leave(self, ticket: Ticket) -> None:
+        if self.waited.pop(ticket, None) is not None:
+            self.scheduler.leave(ticket)
+
+    @rule(device=st.sampled_from((0, 1)))
+    def take(self, device: int) -> None:
+        if self.flying[device]:
+            return
+        wants = {ticket: ticket.wanted(device) for ticket in self.waited}
+        shares = self.flying[device] = self.scheduler.next_batch(device)
+        assert bool(shares) == any(wants.values())
         assert len({share.ticket for share in shares}) == len(shares)
         assert len({share.ticket.lane for share in shares}) <= 1
-        total = sum(share.rows for share in shares)
-        for ticket in runnable:
-            self.waited[ticket] += 1
+        assert sum(share.rows for share in shares) <= min((share.ticket.lane.capacity for share in shares), default=0)
+        for ticket in self.waited:
+            self.waited[ticket] += bool(wants[ticket])
+        elsewhere = {share.ticket for share in self.flying[1 - device]}
         for ticket, rows in ((share.ticket, share.rows) for share in shares):
-            assert 0 < rows <= ticket.wanted
-            assert total <= ticket.lane.capacity
-            self.scheduler.charge(ticket, cost * rows / total)
-            ticket.rows -= rows
-            ticket.room = None if ticket.room is None else ticket.room - rows
-            self.made[ticket] += rows
+            assert 0 < rows <= wants[ticket]
+            assert not (ticket.ordered and ticket in elsewhere)
+            assert not ticket.ordered or ticket.home == device
             self.waited[ticket] = 0
-            assert self.made[ticket] <= self.asked[ticket]
-            if not ticket.rows:
-                self.scheduler.leave(ticket)
-                del self.waited[ticket]
+
+    @rule(device=st.sampled_from((0, 1)), cost=st.floats(0, MAX_COST), part=st.sampled_from((0.0, 0.5, 1.0)))
+    def settle(self, device: int, cost: float, part: float) -> None:
+        shares, self.flying[device] = self.flying[device], []
+        for share in shares:
+            made = int(share.rows * part)
+            self.scheduler.charge(share.ticket, cost * share.rows / sum(each.rows for each in shares))
+            share.ticket.settle(share.rows, made)
+            self.made[share.ticket] += made
+            if self.made[share.ticket] == self.asked[share.ticket]:
+                self.leave(share.ticket)
+
+    @invariant()
+    def every_row_is_made_or_being_made_or_missing(self) -> None:
+        for ticket, asked in self.asked.items():
+            flying = sum(share.rows for shares in self.flying.values() for share in shares if share.ticket is ticket)
+            assert ticket.taken == flying
+            assert self.made[ticket] + flying + ticket.rows == asked
+            assert ticket.rows >= 0
 
     @invariant()
     def nobody_starves(self) -> None:
@@ -154,7 +173,7 @@ def test_of_many_equal_requests_some_are_done_all_the_time() -> None:
         batches += 1
         for share in scheduler.next_batch():
             scheduler.charge(share.ticket, seconds * share.rows / 32)
-            share.ticket.rows -= share.rows
+            share.ticket.settle(share.rows, share.rows)
             if not share.ticket.rows:
                 scheduler.leave(share.ticket)
     assert batches <= 0.6 * 100 * 64 / 32
@@ -195,6 +214,30 @@ def test_a_slow_reader_costs_nothing_and_loses_nothing() -> None:
     shares = {share.ticket: share.rows for share in scheduler.next_batch()}
     assert 1 <= shares[slow] <= 3
     assert sum(shares.values()) == 8
+
+
+def test_an_ordered_request_stays_on_its_device_one_batch_at_a_time() -> None:
+    scheduler, lane = Scheduler(), Lane("images", 8)
+    stream, bulk = Ticket(100, lane, ordered=True), Ticket(100, lane)
+    scheduler.admit(stream)
+    assert [share.rows for share in scheduler.next_batch(device=1)] == [8]
+    assert scheduler.next_batch(device=0) == scheduler.next_batch(device=1) == []
+    scheduler.admit(bulk)
+    assert [share.ticket for share in scheduler.next_batch(device=0)] == [bulk]
+    assert [share.ticket for share in scheduler.next_batch(device=1)] == [bulk]
+    stream.settle(8, 5)
+    assert (stream.rows, stream.home) == (95, 1)
+    assert stream.wanted(0) == 0 < stream.wanted(1)
+
+
+def test_a_slow_reader_waits_for_nobody_once_nothing_is_made_for_it() -> None:
+    scheduler, ticket = Scheduler(), Ticket(100, Lane("images", 8), room=8)
+    scheduler.admit(ticket)
+    scheduler.next_batch()
+    assert ticket.room == 0
+    assert not ticket.stuck
+    ticket.settle(8, 8)
+    assert ticket.stuck
 
 
 def test_a_debt_of_a_minute_is_paid_off_at_once_when_nobody_else_wants_the_device() -> None:

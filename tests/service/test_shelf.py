@@ -135,4 +135,4 @@ def test_a_bundle_that_has_left_keeps_no_pool(start: Start, root: Path, monkeypa
     engine.shelf.unload("points")
     assert future.result(timeout=60).n == 10 * BATCH
     draw(engine, "images")
-    assert {supply.bundle.name for supply in engine._supplies._supplies.values()} == {"images"}
+    assert {supply.bundle.name for supply in engine._turns[0].supplies._supplies.values()} == {"images"}

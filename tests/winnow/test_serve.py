@@ -182,6 +182,8 @@ def break_bundle(name: str) -> None:
         (["--bind", "192.0.2.1:80"], {}, "cannot listen on 192.0.2.1:80"),
         (["--config", "none.toml"], {}, "none.toml does not exist"),
         (["--threads", "0"], {}, "engine.threads"),
+        (["--devices", "tpu:0"], {}, "'tpu:0' is no device"),
+        ([], {"WINNOW_DEVICES": ""}, "no device is named"),
         ([], {"WINNOW_HTPP__BIND": "x"}, "did you mean WINNOW_HTTP__BIND?"),
         ([], {"WINNOW_LOG": "loud"}, "log: "),
         ([], {"WINNOW_AUTH__KEYS_FILE": "nowhere"}, "the keys file nowhere cannot be read"),

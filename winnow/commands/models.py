@@ -17,12 +17,13 @@ def register(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from service.engine.catalog import bundle_folders, load_model
+    from service.engine.devices import choose_devices
     from service.engine.methods import available_methods
 
     folders = bundle_folders(args.bundles)
     if not folders:
         raise CommandFailed(f"no bundles under {args.bundles}/: train one with `winnow train`, or give --bundles")
-    models = [load_model(folder) for folder in folders]
+    models = [load_model(folder, choose_devices(["cpu"])) for folder in folders]
     width = max(len(model.name) for model in models)
     for model in models:
         if model.bundle is None:

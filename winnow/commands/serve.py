@@ -19,6 +19,7 @@ def register(commands: Any) -> None:
     parser.add_argument("--bundles", help="folder of bundles, or one bundle (default: bundles)")
     parser.add_argument("--default-model", help="model of requests that name none (default: fashion-mnist)")
     parser.add_argument("--bind", dest="http__bind", metavar="HOST:PORT", help="default: 127.0.0.1:8000")
+    parser.add_argument("--devices", help="where networks run: cpu, cuda:0,cuda:1, ... (default: auto)")
     parser.add_argument("--threads", dest="engine__threads", help="CPU threads for torch (default: what is allowed)")
     parser.add_argument("--batch-rows", dest="engine__batch_rows", help="rows of one generator call")
     parser.add_argument("--proposal-block", dest="engine__proposal_block", help="latents weighed in one call")

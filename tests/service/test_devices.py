@@ -1,0 +1,245 @@
+"""Several devices: one queue, one loop each; here two loops on the CPU, each with networks of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from books import books_balance
+from draws import ask, decoded, draw, wasted
+from gates import Gate
+from tiny_bundles import BATCH, POINT_GENERATOR, POINTS, never, write_bundle
+
+from service.engine import devices, warmup
+from service.engine.devices import choose_devices, device_facts
+from service.engine.engine import Engine
+from service.engine.errors import DeviceUnavailable, GenerationFailed
+from service.engine.rows import SampleRequest
+
+Start = Callable[..., Engine]
+TWO = ("cpu", "cpu")
+PATIENCE = 30.0
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """So many CUDA devices, as far as torch says."""
+
+    def there_are(number: int) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: number > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: number)
+
+    return there_are
+
+
+class Meeting:
+    """The first batch of each device's ``points`` generator waits for the other's."""
+
+    def __init__(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.rows, barrier = [0, 0], threading.Barrier(2)
+        for device, bundle in enumerate(engine.served("points").bundles):
+            forward = bundle.generator.forward
+
+            def meeting(z: torch.Tensor, forward=forward, device=device) -> torch.Tensor:  # type: ignore[no-untyped-def]
+                if not self.rows[device]:
+                    barrier.wait(PATIENCE)
+                self.rows[device] += len(z)
+                samples: torch.Tensor = forward(z)
+                return samples
+
+            monkeypatch.setattr(bundle.generator, "forward", meeting)
+
+
+def test_auto_is_every_cuda_device_or_the_cpu(gpus: Callable[[int], None]) -> None:
+    gpus(0)
+    assert choose_devices(["auto"]) == (torch.device("cpu"),)
+    gpus(2)
+    assert choose_devices(["auto"]) == (torch.device("cuda", 0), torch.device("cuda", 1))
+
+
+def test_devices_are_taken_as_they_are_named(gpus: Callable[[int], None]) -> None:
+    gpus(2)
+    cpu, cuda = torch.device("cpu"), torch.device("cuda", 0)
+    assert choose_devices(["cpu:0", "cpu", "cuda", "cuda:1"]) == (cpu, cpu, cuda, torch.device("cuda", 1))
+
+
+@pytest.mark.parametrize(
+    ("names", "number", "says"),
+    [
+        ([], 2, "no device is named"),
+        (["gpu0"], 2, "'gpu0' is no device"),
+        (["meta"], 2, "'meta' is no device"),
+        (["auto", "cpu"], 2, "'auto' is no device"),
+        (["cuda:0"], 0, "torch sees no CUDA device"),
+        (["cuda:2"], 2, "torch sees 2 CUDA devices"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused(
+    gpus: Callable[[int], None], names: list[str], number: int, says: str
+) -> None:
+    gpus(number)
+    with pytest.raises(DeviceUnavailable, match=says):
+        choose_devices(names)
+
+
+def test_the_kind_of_device_is_part_of_what_bits_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "some accelerator")
+    facts = device_facts(torch.device("cuda", 1))
+    assert (facts["device"], facts["capability"]) == ("some accelerator", "9.0")
+    assert facts == device_facts(torch.device("cuda", 0)) != device_facts(torch.device("cpu"))
+
+
+@pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize("method", ["prior", "picky"])
+def test_a_large_request_is_made_on_both_at_once(start: Start, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    engine = start(devices=TWO)
+    meeting = Meeting(engine, monkeypatch)
+    samples = draw(engine, 40 * BATCH, method)
+    assert samples.n == 40 * BATCH <= sum(meeting.rows)
+    assert min(meeting.rows) > 0
+    assert len(np.unique(samples.latents, axis=0)) == samples.n
+    assert samples.rows is not None
+    expected = engine.model("points").generator(torch.from_numpy(samples.latents)).detach().numpy()
+    np.testing.assert_allclose(samples.rows, expected, atol=1e-5)
+    assert books_balance(engine)
+
+
+def test_a_stream_is_made_on_both_and_loses_nothing(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = start(devices=TWO, outbox_bytes=1)
+    meeting, news = Meeting(engine, monkeypatch), threading.Event()
+    stream = engine.stream(SampleRequest(60 * BATCH, "points", "prior"))
+    stream.listen(news.set)
+    latents: list[np.ndarray] = []
+    while sum(map(len, latents)) < 60 * BATCH:
+        assert news.wait(PATIENCE)
+        news.clear()
+        latents += [portion.latents for portion in stream.take()]
+    assert len(np.unique(np.concatenate(latents), axis=0)) == 60 * BATCH
+    assert min(meeting.rows) > 0
+    stream.close()
+    draw(engine, 1, "prior")
+    assert books_balance(engine)
+
+
+@pytest.mark.parametrize("method", ["prior", "latentrs"])
+def test_seeded_samples_are_those_of_one_device(start: Start, method: str) -> None:
+    alone, both = start(), start(devices=TWO)
+    assert alone.fingerprints == both.fingerprints
+    futures = [ask(both, 5 * BATCH, method, seed) for seed in range(6)] + [ask(both, 30 * BATCH, "prior")]
+    for seed, future in enumerate(futures[:6]):
+        here, there = draw(alone, 5 * BATCH, method, seed), future.result(timeout=PATIENCE)
+        np.testing.assert_array_equal(here.latents, there.latents)
+        np.testing.assert_array_equal(here.rows, there.rows)
+    futures[6].result(timeout=PATIENCE)
+    assert books_balance(both)
+
+
+def test_seeded_work_stays_on_the_first_of_unlike_devices(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = count()
+    monkeypatch.setattr(warmup, "device_facts", lambda _: {"device": next(kinds)})
+    engine = start(devices=TWO)
+    served = engine.served("points")
+    assert not served.alike
+    monkeypatch.setattr(served.bundles[1].generator, "forward", never_called)
+    futures = [ask(engine, BATCH, "prior", seed) for seed in range(8)]
+    assert [future.result(timeout=PATIENCE).n for future in futures] == [BATCH] * 8
+
+
+def never_called(z: torch.Tensor) -> torch.Tensor:
+    raise AssertionError("seeded work on another device")
+
+
+def test_rows_of_a_request_that_left_while_both_worked_are_accounted_for(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = start(devices=TWO)
+    first, second = (Gate(bundle.generator, monkeypatch) for bundle in engine.served("points").bundles)
+    future = ask(engine, 100 * BATCH, "prior")
+    first.wait()
+    second.wait()
+    assert future.cancel()
+    first.let(1_000)  # lets the request go while the other device still has a batch of it
+    draw(engine, 1, "prior", decode=False)
+    second.let(1_000)
+    with pytest.raises(CancelledError):
+        future.result()
+    settled(engine)
+    assert decoded(engine) == 2 * BATCH
+    assert wasted(engine, "cancelled") >= BATCH
+    assert books_balance(engine)
+
+
+def settled(engine: Engine) -> None:
+    """Both devices have been round once more."""
+    for _ in range(2):
+        with engine._queue._changed:
+            futures = [ask(engine, 1, "prior", seed=1, decode=False) for _ in range(2)]
+            for device, future in enumerate(futures):
+                job = next(job for job in engine._queue._jobs.values() if job.future is future)
+                job.ticket.home = device
+        for future in futures:
+            future.result(timeout=PATIENCE)
+
+
+def test_a_failure_on_one_device_fails_the_request_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = start(devices=TWO)
+    meeting = Meeting(engine, monkeypatch)
+    broken = engine.served("points").bundles[1].generator
+    forward = broken.forward
+    monkeypatch.setattr(broken, "forward", lambda z: forward(z) * float("nan"))
+    with pytest.raises(GenerationFailed, match="NaN"):
+        draw(engine, 1_000 * BATCH, "prior")
+    settled(engine)
+    assert min(meeting.rows) > 0
+    assert books_balance(engine)
+    assert not engine._queue._jobs
+
+
+def test_a_model_is_replaced_on_every_device(start: Start, tmp_path: Path) -> None:
+    write_bundle(tmp_path, "points", POINTS, POINT_GENERATOR, None)
+    engine = start(tmp_path, "points", devices=TWO, pool_rows=BATCH)
+    draw(engine, 20 * BATCH, "prior")
+    before = engine.served("points")
+    write_bundle(tmp_path, "points", POINTS, POINT_GENERATOR, never)
+    engine.shelf.load("points")
+    after = engine.served("points")
+    assert len(after.bundles) == 2
+    assert {bundle.digest for bundle in after.bundles}.isdisjoint({before.bundle.digest})
+    assert draw(engine, 20 * BATCH, "prior").fingerprint == after.fingerprint
+    settled(engine)
+    kept = [key[0] for turn in engine._turns for key in turn.supplies._supplies]
+    assert set(kept) == {after.bundle.digest}
+
+
+def test_one_device_that_is_wedged_makes_the_engine_unready(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = start(devices=TWO)
+    assert engine.unready() is None
+    monkeypatch.setattr(engine._loops[1], "turn_started", 0.0)
+    assert str(engine.unready()).startswith("a batch has been running")
+
+
+def test_loops_on_the_cpu_share_its_threads(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", given.append)
+    start(devices=TWO, threads=4)
+    assert given[:2] == [2, 2]
+
+
+@pytest.fixture(autouse=True)
+def deterministic() -> Iterator[None]:
+    before = torch.backends.cudnn.deterministic
+    yield
+    torch.backends.cudnn.deterministic = before
+
+
+def test_kernels_on_cuda_are_chosen_for_their_bits() -> None:
+    devices.keep_bits([torch.device("cuda", 0)])
+    assert torch.backends.cudnn.deterministic
+    assert not torch.backends.cudnn.benchmark
