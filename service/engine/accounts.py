@@ -112,6 +112,15 @@ class Accounts:
         self._metrics.delivered_rows.labels(job.model).inc(job.decoded)
         self._left(job)
 
+    def returned(self, job: SampleJob) -> None:
+        """What was made for ``job`` waits for the next one that asks the same."""
+        self._metrics.supply_rows.labels(job.model).inc(job.decoded)
+
+    def returned_lost(self, model: str, rows: int) -> None:
+        """Such rows whose model has left."""
+        self._metrics.supply_rows.labels(model).dec(rows)
+        self._metrics.rows_wasted.labels("evicted").inc(rows)
+
     def wasted(self, job: Job, reason: str) -> None:
         self._metrics.rows_wasted.labels(reason).inc(job.decoded)
         self._left(job)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable
 from math import ceil
 
 LONGEST_RETRY_SECONDS = 600
+# A kind is a model, a method and its parameters, which may be any numbers: those that never come again must not stay.
+MAX_SPEEDS = 1_024
 
 
 def fair_wait(work: float, others: Iterable[float]) -> float:
@@ -22,23 +25,33 @@ def retry_after(seconds: float) -> int:
     return min(max(1, ceil(seconds)), LONGEST_RETRY_SECONDS)
 
 
-class Speeds:
-    """Device seconds a row by kind of work: what was measured lately, or a guess until it was."""
+class Speed:
+    """Device seconds a row of one kind of work: what was measured lately, or a guess until it was."""
 
+    __slots__ = ("_known", "seconds")
     MEMORY = 0.9
 
-    def __init__(self) -> None:
-        self._seconds: dict[object, float] = {}
+    def __init__(self, guess: float) -> None:
+        self.seconds, self._known = guess, False
 
-    def of(self, kind: object, guess: float) -> float:
-        return self._seconds.get(kind, guess)
-
-    def measured(self, kind: object, rows: int, seconds: float) -> None:
-        """``rows`` of a kind of work were made in ``seconds``."""
+    def measured(self, rows: int, seconds: float) -> None:
+        """``rows`` were made in ``seconds``."""
         now = seconds / rows
-        before = self._seconds.get(kind, now)
-        self._seconds[kind] = self.MEMORY * before + (1 - self.MEMORY) * now
+        self.seconds = self.MEMORY * self.seconds + (1 - self.MEMORY) * now if self._known else now
+        self._known = True
 
-    def forget(self, kinds: Iterable[object]) -> None:
-        for kind in list(kinds):
-            self._seconds.pop(kind, None)
+
+class Speeds:
+    """Speeds by kind, the most recently used ones. Requests keep theirs: admission adds up those of all that wait."""
+
+    def __init__(self, most: int = MAX_SPEEDS) -> None:
+        self._speeds: OrderedDict[Hashable, Speed] = OrderedDict()
+        self._most = most
+
+    def of(self, kind: Hashable, guess: float) -> Speed:
+        """The one of ``kind``, which starts with ``guess``."""
+        speed = self._speeds.setdefault(kind, Speed(guess))
+        self._speeds.move_to_end(kind)
+        if len(self._speeds) > self._most:
+            self._speeds.popitem(last=False)
+        return speed

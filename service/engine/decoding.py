@@ -96,6 +96,15 @@ class Decoder:
             "a seeded answer depend on that number; asked for again, it comes with another fingerprint."
         )
 
+    def out_of_memory(self, served: Served) -> OutOfMemory:
+        """Somebody else found no memory for a batch of ``served``: smaller ones from now on, and what to say."""
+        self._shrink(served, max(2, self.most(served)))
+        return OutOfMemory(f"The device had no memory for {served.bundle.name}; batches are smaller now: ask again.")
+
+    def forget(self, digest: str) -> None:
+        """The bundle is loaded anew, or gone."""
+        self._most.pop(digest, None)
+
     def _shrink(self, served: Served, rows: int) -> None:
         """``rows`` did not fit; half of them may. Where not even one does it is not the size: nothing is remembered."""
         self._metrics.oom.inc()
@@ -106,7 +115,7 @@ class Decoder:
             raise OutOfMemory(f"The device has no memory for a single row of {served.bundle.name}.")
 
 
-def is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: BaseException | None) -> bool:
     """Whether a device had no room for what it was asked."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from models.bundle import Bundle
 from sampling.parameters import Parameters
 from sampling.sampler import Sampler
+from sampling.seeded import MAX_INDEX
 from sampling.streams import MAX_SEED
 from service.engine.accounts import Accounts
 from service.engine.catalog import Catalog
@@ -31,6 +32,7 @@ from service.engine.options import EngineOptions
 from service.engine.outbox import Outbox
 from service.engine.portions import Facts
 from service.engine.queue import JobQueue
+from service.engine.returns import Returns
 from service.engine.rows import Rows, SampleRequest, Samples
 from service.engine.scheduler import Lane
 from service.engine.served import Served
@@ -46,6 +48,7 @@ logger = logging.getLogger("winnow.engine")
 WEDGED_SECONDS = 60.0
 # Methods bound to bundle and parameters: a request that finds its own among them costs no binding.
 MAX_BOUND = 64
+LONGEST_TIMEOUT = 366 * 86_400.0
 # A stream's outbox holds so many batches at least: one on its way out, one ready, one being made, one to spare.
 OUTBOX_BATCHES = 4
 
@@ -59,8 +62,10 @@ class Engine:
         self._accounts = Accounts(metrics)
         self._supplies = Supplies(lambda supply: self._accounts.dropped(supply, "evicted"), options.pool_rows)
         self.shelf = Shelf(bundles, default_model, options, metrics, self._queue, self._forget)
-        turn = Turn(options, self._accounts, Decoder(metrics, self.shelf.shrink), self._supplies)
-        self._loop = DeviceLoop(self._queue, turn, self._accounts)
+        self._decoder = Decoder(metrics, self.shelf.shrink)
+        returns = Returns(self._accounts.returned_lost)
+        turn = Turn(options, self._accounts, self._decoder, self._supplies, returns)
+        self._loop = DeviceLoop(self._queue, turn, self._accounts, self._digests)
         self._bound = lru_cache(MAX_BOUND)(_bind)
         self._started: Future[None] = Future()
         self._closing = False
@@ -115,19 +120,21 @@ class Engine:
         chosen = resolve_parameters(served.bundle, name, parameters or {})
         return Choice(served, name, chosen, self._bound(served, name, chosen, seeded))
 
-    def submit(self, request: SampleRequest) -> Future[Samples]:
+    def submit(self, request: SampleRequest, choice: Choice | None = None) -> Future[Samples]:
         """Admit a request now or refuse it now. Cancel the future to stop the work at the next batch.
+
+        ``choice``: what ``resolve`` made of it, so that what was said of it before holds whatever was loaded since.
 
         Raises EngineError (what ``resolve`` raises, Overloaded, Draining), ValueError for n, seed, offset or timeout
         out of range. The future raises Stalled, GenerationFailed, DeadlineExceeded, OutOfMemory or Draining.
         """
-        job = self._job(request, streams=False)
+        job = self._job(request, choice, streams=False)
         self._queue.submit(job)
         return job.future
 
-    def stream(self, request: SampleRequest) -> RowStream:
+    def stream(self, request: SampleRequest, choice: Choice | None = None) -> RowStream:
         """Like ``submit``, for an answer that is read while it is made. Close it when it is not read to its end."""
-        job = self._job(request, streams=True)
+        job = self._job(request, choice, streams=True)
         self._queue.submit(job)
         shape = job.bundle.manifest.output.shape
         if len(shape) == 3:
@@ -139,17 +146,18 @@ class Engine:
         return RowStream(job, facts, self._queue, self._accounts)
 
     def evaluate(
-        self, work: Work, latents: NDArray[np.float32], model: str | None = None, timeout: float | None = None
-    ) -> Future[Rows]:
+        self, work: Work, latents: NDArray[np.float32], model: str | Served | None = None,
+        timeout: float | None = None,
+    ) -> Future[Rows]:  # fmt: skip
         """Do ``work`` to ``latents`` float32 [n, d], in turn with everybody else; like ``submit`` otherwise.
 
         Raises EngineError (UnknownModel, NetworkMissing, Overloaded, ...), ValueError for latents that do not fit.
         """
-        served, now = self.served(model), perf_counter()
+        served, now = model if isinstance(model, Served) else self.served(model), perf_counter()
         check_possible(served.bundle, work)
         check_latents(latents, served.bundle.prior.dim)
         job = LatentJob(
-            n=len(latents), served=served, kind=(served.bundle.digest, work.name), work=work, latents=latents,
+            n=len(latents), served=served, kind=(served.bundle.digest, work.name, work.key), work=work, latents=latents,
             lane=Lane(object(), work.rows(served)), admitted=now, deadline=now + _checked_timeout(timeout),
         )  # fmt: skip
         self._queue.submit(job)
@@ -190,10 +198,10 @@ class Engine:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    def _job(self, request: SampleRequest, streams: bool) -> SampleJob:
+    def _job(self, request: SampleRequest, choice: Choice | None, streams: bool) -> SampleJob:
         _check(request)
         seed, now = request.seed, perf_counter()
-        choice = self.resolve(request.model, request.method, request.parameters, seed is not None)
+        choice = choice or self.resolve(request.model, request.method, request.parameters, seed is not None)
         served = choice.served
         row = _row_bytes(served, request.decode)
         slotted = seed is not None and request.decode and not served.mixes
@@ -208,9 +216,13 @@ class Engine:
             deadline=now + _checked_timeout(request.timeout),
         )  # fmt: skip
 
+    def _digests(self) -> set[str]:
+        return {served.bundle.digest for served in self.all_served()}
+
     def _forget(self, served: Served) -> None:
         """On the device thread: nobody new asks for ``served``."""
         self._supplies.drop(served.bundle.digest)
+        self._decoder.forget(served.bundle.digest)
         self._bound.cache_clear()
 
     def _run(self) -> None:
@@ -245,8 +257,8 @@ def _check(request: SampleRequest) -> None:
         raise ValueError(f"n must be at least 1, not {request.n}")
     if request.seed is not None and not 0 <= request.seed <= MAX_SEED:
         raise ValueError(f"the seed must lie in [0, {MAX_SEED}], not {request.seed}")
-    if not 0 <= request.offset <= MAX_SEED - request.n:
-        raise ValueError(f"the offset must lie in [0, {MAX_SEED - request.n}], not {request.offset}")
+    if not 0 <= request.offset < MAX_INDEX:
+        raise ValueError(f"the offset must lie in [0, {MAX_INDEX}), not {request.offset}")
     if request.offset and request.seed is None:
         raise ValueError("an offset needs a seed: without one no sample has an index")
 
@@ -254,6 +266,6 @@ def _check(request: SampleRequest) -> None:
 def _checked_timeout(timeout: float | None) -> float:
     if timeout is None:
         return inf
-    if not timeout > 0:
-        raise ValueError(f"the timeout must be above 0 seconds, not {timeout}")
+    if not 0 < timeout <= LONGEST_TIMEOUT:
+        raise ValueError(f"the timeout must lie in (0, {LONGEST_TIMEOUT:.0f}] seconds, not {timeout}")
     return timeout

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
@@ -30,6 +30,7 @@ class Work:
 
     The batch always has that one shape, filled up with zeros, as a sampler's does: a row's bits do not depend on n.
     ``stage`` is the metric's label. ``decodes``: the rows go through the generator.
+    ``key``: what its speed depends on besides the name.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Work:
     rows: Callable[[Served], int]
     run: Callable[[Bundle, torch.Tensor], Arrays]
     decodes: bool = False
+    key: Hashable = None
 
 
 def _decode(bundle: Bundle, latents: torch.Tensor) -> Arrays:
@@ -65,6 +67,7 @@ def refine(parameters: AscentParameters) -> Work:
         "importance",
         lambda served: ascent_block(served.blocks, parameters.steps),
         partial(_refine, parameters),
+        key=parameters,
     )
 
 

@@ -10,6 +10,7 @@ from math import inf
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from models.bundle import Bundle
@@ -17,6 +18,7 @@ from sampling.draw import Cost
 from service.engine.methods import Choice
 from service.engine.outbox import Outbox
 from service.engine.portions import Portion, Summary
+from service.engine.returns import Returned
 from service.engine.rows import Pixels, Samples
 from service.engine.scheduler import Lane, Ticket
 from service.engine.served import Served
@@ -126,6 +128,15 @@ class SampleJob(Job):
         if self.rows is not None and rows is not None:
             self.rows[start:end] = rows
             self.decoded += len(rows)
+
+    def returnable(self) -> Returned | None:
+        """Decoded rows of an unseeded answer that nobody has seen, or None."""
+        if self.seed is not None or self.latents is None or self.rows is None:
+            return None
+        made = slice(self.done)
+        weights = None if self.weights is None else torch.from_numpy(self.weights[made])
+        take = Take(torch.from_numpy(self.latents[made]), weights, self.proposals)
+        return Returned(self.model, take, self.rows[made])
 
     def cost(self) -> Cost:
         """Exact for a seeded request, this request's share of shared blocks otherwise."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from time import perf_counter
 
 from service.engine.accounts import Accounts
+from service.engine.decoding import is_out_of_memory
 from service.engine.errors import DeadlineExceeded, Draining, EngineError, GenerationFailed, Stalled
-from service.engine.jobs import Job
+from service.engine.jobs import Job, SampleJob
 from service.engine.queue import JobQueue
-from service.engine.supply import SupplyStalled
+from service.engine.supply import SupplyError, SupplyStalled
 from service.engine.turns import Shares, Turn, fill, take_turn
 
 logger = logging.getLogger("winnow.engine")
@@ -19,8 +20,9 @@ logger = logging.getLogger("winnow.engine")
 class DeviceLoop:
     """Turn after turn until the queue is closed and empty; no request can end it."""
 
-    def __init__(self, queue: JobQueue, turn: Turn, accounts: Accounts) -> None:
-        self._queue, self._turn, self._accounts = queue, turn, accounts
+    def __init__(self, queue: JobQueue, turn: Turn, accounts: Accounts, digests: Callable[[], Container[str]]) -> None:
+        """``digests``: of the bundles that are served now."""
+        self._queue, self._turn, self._accounts, self._digests = queue, turn, accounts, digests
         self.turn_started: float | None = None
 
     def run(self) -> None:
@@ -35,6 +37,8 @@ class DeviceLoop:
                 self._take(work.shares)
             elif not work.over and not work.chores and (hungry := supplies.hungry()) is not None:
                 fill(self._turn, hungry)
+            supplies.trim(self._digests())
+            self._turn.returns.trim(self._digests())
             self.turn_started = None
 
     def _take(self, shares: Shares) -> None:
@@ -45,20 +49,26 @@ class DeviceLoop:
         try:
             outcome = take_turn(self._turn, shares)
         except Exception as error:  # noqa: BLE001 - whatever a network raises fails its batch, never the server
-            self._fail(list(done), told(list(done), error))
+            self._fail(list(done), self._told(list(done), error))
             return
         for job, before in done.items():
             self._queue.worked(job, job.done - before, outcome.spent.get(job, 0.0))
         for job, reason in outcome.failed.items():
-            self._fail([job], told([job], reason))
+            self._fail([job], self._told([job], reason))
         for job in done:
             if not job.missing and job not in outcome.failed:
                 self._finish(job)
 
+    def _told(self, jobs: Sequence[Job], error: Exception) -> EngineError:
+        """Like ``told``; a device without memory gets smaller batches, whoever it was that found none."""
+        if is_out_of_memory(error.__cause__ if isinstance(error, SupplyError) else error):
+            return self._turn.decoder.out_of_memory(jobs[0].served)
+        return told(jobs, error)
+
     def _finish(self, job: Job) -> None:
         self._queue.leave(job)
         if not job.future.set_running_or_notify_cancel():
-            self._accounts.wasted(job, "cancelled")
+            self._take_back(job)
             return
         try:
             result = job.result()
@@ -73,11 +83,18 @@ class DeviceLoop:
     def _let_go(self, job: Job) -> None:
         if job.future.cancelled():
             self._queue.leave(job)
-            self._accounts.wasted(job, "cancelled")
+            self._take_back(job)
         elif job.deadline <= perf_counter():
             self._fail([job], DeadlineExceeded(f"The deadline passed with {job.done} of {job.n} samples made."))
         else:
             self._fail([job], Draining("The server is shutting down and its grace period is over."))
+
+    def _take_back(self, job: Job) -> None:
+        """The client has left: what was made for it is for the next one, or for nobody."""
+        if isinstance(job, SampleJob) and (made := job.returnable()) and self._turn.returns.put(job.key, made):
+            self._accounts.returned(job)
+        else:
+            self._accounts.wasted(job, "cancelled")
 
     def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
         for job in jobs:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from math import inf
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from service.engine.admission import Speeds, fair_wait, retry_after
+from service.engine.admission import Speed, Speeds, fair_wait, retry_after
 from service.engine.errors import DeadlineTooShort, Draining, Overloaded
 from service.engine.jobs import Job
 from service.engine.options import EngineOptions
@@ -36,20 +36,29 @@ class JobQueue:
         self._options, self._metrics, self._clock = options, metrics, clock
         self._scheduler = Scheduler()
         self._jobs: dict[Ticket, Job] = {}
+        self._timed: set[Job] = set()  # those with a deadline
         self._cancelled: list[Job] = []
-        self._chores: list[Callable[[], None]] = []
+        self._chores: dict[Future[Any], Callable[[], None]] = {}
         self._changed = threading.Condition()
         self._closed = self._cut_off = False
         self._waiting_rows = self._result_bytes = 0
         self._speeds = Speeds()
+        self._speed: dict[Ticket, Speed] = {}
 
     def submit(self, job: Job) -> None:
         """Admit ``job``. Raises Draining, DeadlineTooShort, Overloaded (with the seconds after which to ask again)."""
         with self._changed:
             if self._closed:
                 raise Draining("The server is shutting down and takes no new work.")
-            self._refuse_or_not(job)
+            self._speed[job.ticket] = self._speeds.of(job.kind, job.row_seconds)
+            try:
+                self._refuse_or_not(job)
+            except Overloaded:
+                del self._speed[job.ticket]
+                raise
             self._jobs[job.ticket] = job
+            if job.deadline < inf:
+                self._timed.add(job)
             self._scheduler.admit(job.ticket)
             self._result_bytes += job.bytes
             self._waiting_rows += job.n
@@ -67,7 +76,7 @@ class JobQueue:
                     return Work(chores, over, [(self._jobs[share.ticket], share.rows) for share in shares])
                 if self._closed and not self._jobs:
                     return None
-                soonest = min((job.deadline for job in self._jobs.values()), default=inf)
+                soonest = min((job.deadline for job in self._timed), default=inf)
                 self._changed.wait(None if soonest == inf else max(0.0, soonest - self._clock()))
 
     def worked(self, job: Job, rows: int, seconds: float) -> None:
@@ -76,7 +85,7 @@ class JobQueue:
             self._scheduler.charge(job.ticket, seconds)
             job.spent += seconds
             if rows:
-                self._speeds.measured(job.kind, job.done, job.spent)
+                self._speed[job.ticket].measured(job.done, job.spent)
             job.ticket.rows -= rows
             if job.ticket.room is not None:
                 job.ticket.room = max(0, job.ticket.room - rows)
@@ -95,6 +104,8 @@ class JobQueue:
         with self._changed:
             if self._jobs.pop(job.ticket, None) is None:
                 return
+            del self._speed[job.ticket]
+            self._timed.discard(job)
             self._scheduler.leave(job.ticket)
             self._waiting_rows -= job.ticket.rows
             self._result_bytes -= job.bytes
@@ -113,7 +124,7 @@ class JobQueue:
         with self._changed:
             if self._closed:
                 raise Draining("The server is shutting down and takes no new work.")
-            self._chores.append(do)
+            self._chores[future] = do
             self._changed.notify()
         return future
 
@@ -133,9 +144,11 @@ class JobQueue:
         """The device loop is gone: nobody shall wait for it."""
         with self._changed:
             self._closed = True
-            jobs = list(self._jobs.values())
+            jobs, chores = list(self._jobs.values()), list(self._chores)
             for job in jobs:
                 self.leave(job)
+        for chore in chores:
+            chore.set_exception(error)
         for job in jobs:
             if job.future.set_running_or_notify_cancel():
                 job.future.set_exception(error)
@@ -147,11 +160,12 @@ class JobQueue:
 
     def seconds_of(self, job: Job) -> float:
         """Device seconds that ``job`` still needs, as far as is known."""
-        return job.ticket.rows * self._speeds.of(job.kind, job.row_seconds)
+        return job.ticket.rows * self._speed[job.ticket].seconds
 
     def _refuse_or_not(self, job: Job) -> None:
         own = self.seconds_of(job)
-        others = [self.seconds_of(other) for other in self._jobs.values()]
+        # Who waits for a reader that takes nothing waits for nobody, and nobody for him.
+        others = [self.seconds_of(other) if other.ticket.wanted else 0.0 for other in self._jobs.values()]
         wait = fair_wait(own, others)
         said = f"{len(others)} requests, {self._waiting_rows} samples are waiting already"
         if len(others) >= self._options.queue_requests:
@@ -179,7 +193,8 @@ class JobQueue:
             self._changed.notify()
 
     def _take_chores(self) -> list[Callable[[], None]]:
-        chores, self._chores = self._chores, []
+        chores = list(self._chores.values())
+        self._chores.clear()
         return chores
 
     def _over(self) -> list[Job]:
@@ -189,7 +204,7 @@ class JobQueue:
             return list(self._jobs.values())
         now = self._clock()
         gone = [job for job in cancelled if job.ticket in self._jobs]
-        return gone + [job for job in self._jobs.values() if job.deadline <= now and job not in gone]
+        return gone + [job for job in self._timed if job.deadline <= now and job not in gone]
 
     def _tell(self) -> None:
         self._metrics.queue_rows.set(self._waiting_rows)

@@ -76,8 +76,7 @@ class Shelf:
     def unload(self, name: str) -> None:
         """Serve ``name`` no longer; requests that were admitted are finished. Raises UnknownModel, ModelInUse."""
         with self._changing:
-            left = self.catalog.without(name)
-            self._queue.chore(lambda: self._replace(left, name)).result()
+            self._queue.chore(lambda: self._replace(self.catalog.without(name), name)).result()
 
     def shrink(self, served: Served, rows: int) -> bool:
         """On the device thread: from now on ``served`` has batches of at most ``rows``. False where none fits."""
@@ -93,6 +92,7 @@ class Shelf:
                 rows //= 2
             else:
                 self._show(self.catalog.with_model(replace(current, served=warm)))
+                self._forget(served)
                 return True
         return False
 

@@ -7,7 +7,7 @@ by the operating system, and filled when the device has nothing better to do.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from service.engine.supply import Supply, SupplyKey
 
@@ -19,7 +19,7 @@ LONGEST_FILLING_SECONDS = 0.04
 
 
 class Supplies:
-    """Supplies by (bundle digest, method, parameters); ``dropped`` is told what goes.
+    """Supplies by (bundle digest, method, parameters); ``dropped`` is told what goes, between two turns: ``trim``.
 
     ``rows``: latents to have ready in each; ``decoded_rows``: of a method that comes with the decoded rows, too.
     """
@@ -27,13 +27,12 @@ class Supplies:
     def __init__(self, dropped: Callable[[Supply], None], rows: int = 0, most: int = MAX_SUPPLIES) -> None:
         self._dropped, self._rows, self._most = dropped, rows, most
         self._supplies: OrderedDict[SupplyKey, Supply] = OrderedDict()
+        self._doomed: set[str] = set()
 
     def get(self, key: SupplyKey, make: Callable[[], Supply]) -> Supply:
         """The supply of ``key``, made if there is none; it is now the most recently used one."""
         if key not in self._supplies:
             self._supplies[key] = make()
-            while len(self._supplies) > self._most:
-                self._dropped(self._supplies.popitem(last=False)[1])
         self._supplies.move_to_end(key)
         return self._supplies[key]
 
@@ -46,6 +45,14 @@ class Supplies:
         return None
 
     def drop(self, digest: str) -> None:
-        """The bundle is no longer served."""
-        for key in [key for key in self._supplies if key[0] == digest]:
+        """The bundle is no longer served: what is here of it goes with the next ``trim``."""
+        self._doomed.add(digest)
+
+    def trim(self, served: Container[str]) -> None:
+        """Let go what is too much, and what belongs to a bundle that was dropped or whose digest is not ``served``."""
+        gone = [key for key in self._supplies if key[0] in self._doomed or key[0] not in served]
+        self._doomed.clear()
+        for key in gone:
             self._dropped(self._supplies.pop(key))
+        while len(self._supplies) > self._most:
+            self._dropped(self._supplies.popitem(last=False)[1])

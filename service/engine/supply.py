@@ -111,13 +111,15 @@ class Supply(ABC):
 
     def propose(self) -> Evaluated:
         """Evaluate the next block; what passes is ready to be taken. Raises SupplyFailed."""
-        started, self.broken = perf_counter(), True
+        started = perf_counter()
         try:
             block, useful = self._evaluate()
             _check(block)
         except RejectionStalled as error:
+            self.broken = True
             raise SupplyStalled(f"Bundle {self.bundle.name}: {error}", self.key) from error
         except Exception as error:  # whatever a network raises concerns those who take from here, nobody else
+            self.broken = True
             raise SupplyFailed((str(error).splitlines() or [type(error).__name__])[0], self.key) from error
         self.broken, self.decodes = False, block.samples is not None
         self._keep(block, useful)
@@ -174,7 +176,7 @@ class SharedSupply(Supply):
             first = self._waiting.popleft()
             size = len(first.latents)
             if size > rows:
-                first, rest = _split(first, rows)
+                first, rest = split(first, rows)
                 self._waiting.appendleft(rest)
             parts.append(first)
             rows -= len(first.latents)
@@ -248,7 +250,8 @@ def _check(block: Block) -> None:
             raise FloatingPointError(what)
 
 
-def _split(take: Take, rows: int) -> tuple[Take, Take]:
+def split(take: Take, rows: int) -> tuple[Take, Take]:
+    """The first ``rows`` of ``take``, and the rest."""
     share = take.proposals * rows / len(take.latents)
     return _rows(take, slice(0, rows), share), _rows(take, slice(rows, None), take.proposals - share)
 

@@ -13,6 +13,7 @@ from service.engine.decoding import Decoder, to_rows
 from service.engine.evaluations import LatentJob, evaluation_turn
 from service.engine.jobs import Job, SampleJob
 from service.engine.options import EngineOptions
+from service.engine.returns import Returns
 from service.engine.rows import Pixels
 from service.engine.shares import fair_shares
 from service.engine.supplies import Supplies
@@ -32,6 +33,7 @@ class Turn:
     accounts: Accounts
     decoder: Decoder
     supplies: Supplies
+    returns: Returns
 
 
 @dataclass
@@ -123,8 +125,15 @@ def _shared_turn(turn: Turn, shares: Sequence[tuple[SampleJob, int]], outcome: O
     """One generator call for all jobs of a lane; what comes decoded needs none."""
     started = perf_counter()
     groups: dict[int, tuple[Supply, list[tuple[SampleJob, int]]]] = {}
-    for job, rows in shares:
-        supply = _supply_of(turn, job)
+    for job, share in shares:
+        rows = share - _hand_on(turn, job, share)
+        if not rows:
+            continue
+        try:
+            supply = _supply_of(turn, job)
+        except Exception as error:  # noqa: BLE001 - its own mistake, whatever it is
+            outcome.failed[job] = error
+            continue
         groups.setdefault(id(supply), (supply, []))[1].append((job, rows))
     undecoded: list[Portioned] = []
     for number, (supply, ours) in enumerate(groups.values()):
@@ -138,6 +147,18 @@ def _shared_turn(turn: Turn, shares: Sequence[tuple[SampleJob, int]], outcome: O
                 undecoded.append(Portioned(job, take))
     if undecoded:
         _decode_together(turn, undecoded, outcome)
+
+
+def _hand_on(turn: Turn, job: SampleJob, most: int) -> int:
+    """Give ``job`` rows that were made for somebody who left; how many."""
+    if job.seed is not None or not job.decode:
+        return 0
+    given = 0
+    while given < most and (returned := turn.returns.take(job.key, most - given)) is not None:
+        given += len(returned.rows)
+        turn.accounts.taken(job.model, len(returned.rows))
+        turn.accounts.given(job, job.add(returned.take, returned.rows), len(returned.rows))
+    return given
 
 
 def _hand_out(
@@ -253,3 +274,7 @@ def fill(turn: Turn, supply: Supply) -> None:
         return
     turn.accounts.evaluated(supply, block, perf_counter() - started)
     turn.accounts.stock(supply)
+    try:
+        supply.check_stalled()
+    except SupplyError:
+        supply.broken = True  # nobody asked: it rests until somebody does, who is told

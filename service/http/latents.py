@@ -35,13 +35,14 @@ async def decode(request: Request) -> Response:
     """The images or points of given latents, in any format of /sample; json and ndjson have them always."""
     service, record = service_of(request), record_of(request.scope)
     query, _ = read_query(request, DecodeQuery)
-    bundle = service.engine.model(query.model)
+    served = service.engine.served(query.model)
+    bundle = served.bundle
     fmt = choose_format(query.format, request.headers.get("accept"), bundle, images=True)
     latents = await read_latents(request, service, bundle.prior.dim, service.settings.limits.max_n)
     record.model, record.n = bundle.name, len(latents)
     check_size(service, bundle, len(latents), fmt, images=True, parameter="latents")
     charge_rows(request, len(latents))
-    rows = await result_or_hangup(request, service.engine.evaluate(DECODE, latents, bundle.name, query.timeout))
+    rows = await result_or_hangup(request, service.engine.evaluate(DECODE, latents, served, query.timeout))
     if rows is None:
         record.outcome = "cancelled"
         return Response(status_code=CLIENT_CLOSED_REQUEST)
@@ -52,14 +53,15 @@ async def score(request: Request) -> Response:
     """The importance weight of given latents, and the probability min(w / cap, 1) with which latentrs accepts them."""
     service, record = service_of(request), record_of(request.scope)
     query, _ = read_query(request, ScoreQuery)
-    bundle = service.engine.model(query.model)
+    served = service.engine.served(query.model)
+    bundle = served.bundle
     check_possible(bundle, SCORE)
     assert bundle.importance is not None
     cap = bundle.importance.cap
     latents = await read_latents(request, service, bundle.prior.dim, service.settings.limits.max_n)
     record.model, record.n = bundle.name, len(latents)
     charge_rows(request, len(latents))
-    rows = await result_or_hangup(request, service.engine.evaluate(SCORE, latents, bundle.name, query.timeout))
+    rows = await result_or_hangup(request, service.engine.evaluate(SCORE, latents, served, query.timeout))
     if rows is None:
         record.outcome = "cancelled"
         return Response(status_code=CLIENT_CLOSED_REQUEST)
@@ -71,7 +73,8 @@ async def refine(request: Request) -> Response:
     """The path of each latent up the importance weight: latents and weights at the start and after every step."""
     service, record = service_of(request), record_of(request.scope)
     query, given = read_query(request, ScoreQuery, AscentParameters.model_fields)
-    bundle = service.engine.model(query.model)
+    served = service.engine.served(query.model)
+    bundle = served.bundle
     parameters = validate(AscentParameters, "refine", given)
     check_possible(bundle, work := evaluations.refine(parameters))
     try:
@@ -82,7 +85,7 @@ async def refine(request: Request) -> Response:
     latents = await read_latents(request, service, bundle.prior.dim, min(most, service.settings.limits.max_n))
     record.model, record.n = bundle.name, len(latents)
     charge_rows(request, len(latents))
-    rows = await result_or_hangup(request, service.engine.evaluate(work, latents, bundle.name, query.timeout))
+    rows = await result_or_hangup(request, service.engine.evaluate(work, latents, served, query.timeout))
     if rows is None:
         record.outcome = "cancelled"
         return Response(status_code=CLIENT_CLOSED_REQUEST)

@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
 from sampling.method import Method
+from sampling.seeded import MAX_INDEX
 from sampling.streams import MAX_SEED
 from service.engine.encoders.formats import FORMATS
 from service.http.problems import FieldError, ProblemError, field_errors, invalid_all
 
-MAX_OFFSET = 2**62  # no offset + n reaches MAX_SEED
+MAX_OFFSET = MAX_INDEX - 1
 MODEL = Field(description="A name from /models; the default model otherwise.")
 TIMEOUT = Field(
     gt=0, le=3_600,

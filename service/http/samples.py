@@ -72,9 +72,9 @@ async def sample(request: Request) -> Response:
         return Response(status_code=304, headers=headers)
     charge_rows(request, query.n)
     if fmt.writer is not None:
-        stream = service.engine.stream(wanted)
+        stream = service.engine.stream(wanted, choice)
         return await answer_stream(request, stream.facts, portions_of(stream), fmt, headers)
-    samples = await result_or_hangup(request, service.engine.submit(wanted))
+    samples = await result_or_hangup(request, service.engine.submit(wanted, choice))
     if samples is None:
         record.outcome = "cancelled"
         return Response(status_code=CLIENT_CLOSED_REQUEST)

@@ -78,7 +78,7 @@ def test_the_books_of_a_cancelled_request_of_a_decoding_method_balance(
     with pytest.raises(CancelledError):
         future.result(timeout=60)
     draw(engine, 1, "prior")
-    assert wasted(engine, "cancelled") > 0
+    assert (wasted(engine, "cancelled") > 0) == (seed is not None)
     assert calls <= 5  # a turn may take two blocks
     assert books_balance(engine)
 

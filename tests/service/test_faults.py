@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 from books import books_balance
+from draws import draw
 from gates import Gate, spoil
 from tiny_bundles import BATCH
 
 from service.engine.engine import Engine
 from service.engine.errors import DeadlineExceeded, DeadlineTooShort, GenerationFailed, OutOfMemory
+from service.engine.evaluations import DECODE
 from service.engine.rows import SampleRequest
 
 Start = Callable[..., Engine]
@@ -143,3 +145,26 @@ def test_a_request_that_waits_only_for_its_slow_reader_is_given_up_too(
         stream.summary()
     stream.close()
     assert books_balance(engine)
+
+
+@pytest.mark.parametrize("seed", [None, 1])
+def test_a_method_that_decodes_gets_smaller_blocks_too(
+    start: Start, monkeypatch: pytest.MonkeyPatch, toys: None, seed: int | None
+) -> None:
+    engine = start()
+    draw(engine, 1, "picky")
+    spoil(engine.model("points").generator, monkeypatch, only_with(BATCH // 2, NO_MEMORY[0]))
+    with pytest.raises(OutOfMemory, match="ask again"):
+        draw(engine, 5 * BATCH, "picky", seed)
+    assert draw(engine, 5 * BATCH, "picky", seed).n == 5 * BATCH
+    assert engine.served("points").batch_rows == BATCH // 2
+    assert books_balance(engine)
+
+
+def test_latents_of_the_caller_get_smaller_batches_too(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = start()
+    latents = engine.submit(SampleRequest(n=3 * BATCH, decode=False)).result(timeout=60).latents
+    spoil(engine.model("images").generator, monkeypatch, only_with(BATCH // 2, NO_MEMORY[0]))
+    with pytest.raises(OutOfMemory, match="ask again"):
+        engine.evaluate(DECODE, latents).result(timeout=60)
+    assert engine.evaluate(DECODE, latents).result(timeout=60).n == 3 * BATCH

@@ -155,3 +155,13 @@ def test_openapi_lists_the_contract(api: Any) -> None:
         of_the_route, of_the_edge = "200 404 406 415 422 500 503 504", "400 401 408 414 429 431"
         assert set(operation["responses"]) == set(f"{of_the_route} {of_the_edge}".split())
     assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+@pytest.mark.parametrize("query", ["seed=1&offset=4611686018427387904", "seed=1&offset=-1", "offset=3"])
+def test_an_offset_that_is_none_is_refused(api: Any, query: str) -> None:
+    answer = api.post(f"/sample?{query}")
+    assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, "offset")
+
+
+def test_the_last_offset_is_served(api: Any) -> None:
+    assert api.post(f"/sample?seed=1&offset={2**62 - 1}&n=3").status_code == 200

@@ -124,7 +124,7 @@ def test_refusals_are_counted_by_code(api: Any, monkeypatch: pytest.MonkeyPatch)
     assert all(CODES[code][0] in (429, 503, 504) for code in REFUSALS)
     assert all(f'winnow_refused_total{{code="{code}"}} 0.0' in api.get("/metrics").text for code in REFUSALS)
 
-    def full(request: object) -> None:
+    def full(*_: object) -> None:
         raise Overloaded("full", 3)
 
     with monkeypatch.context() as patch:

@@ -8,10 +8,13 @@ from time import perf_counter
 import numpy as np
 import pytest
 from books import books_balance
-from draws import draw
+from draws import ask, draw
 from tiny_bundles import BATCH, BLOCK
 
 from service.engine.engine import Engine
+from service.engine.errors import Stalled
+from service.engine.rows import SampleRequest
+from service.engine.supplies import MAX_SUPPLIES
 
 Start = Callable[..., Engine]
 POOL = 3 * BLOCK
@@ -70,3 +73,27 @@ def test_a_pool_whose_method_fails_is_not_tried_again_until_somebody_asks(start:
         draw(engine, 1, "moving", step_size=-10)
     until(lambda: stock(engine, "moving") >= POOL)
     assert draw(engine, 1, "moving").n == 1
+
+
+def test_more_pools_than_are_kept_in_one_turn_leave_nothing_behind(start: Start) -> None:
+    engine = start()
+    with engine._queue._changed:
+        futures = [ask(engine, 1, "moving", step_size=i / 1_000, decode=False) for i in range(3 * MAX_SUPPLIES)]
+    assert all(future.result(timeout=60).n == 1 for future in futures)
+    draw(engine, 1, "prior")
+    assert len(engine._accounts._stocked) <= MAX_SUPPLIES
+    held = sum(supply.ready for supply in engine._supplies._supplies.values() if supply.sampler.method == "moving")
+    assert stock(engine, "moving") == held
+
+
+def test_a_pool_that_accepts_nothing_is_given_up(start: Start) -> None:
+    engine = start(pool_rows=POOL, max_proposals_per_sample=20)
+    with pytest.raises(Stalled):
+        engine.submit(SampleRequest(n=1, model="barren", method="latentrs")).result(timeout=60)
+    pair = {"model": "barren", "method": "latentrs"}
+    supply = next(s for s in engine._supplies._supplies.values() if s.bundle.name == "barren")
+    until(lambda: supply.broken)
+    draw(engine, 1, "prior")
+    proposals = engine.metrics.value("winnow_proposals_total", **pair)
+    draw(engine, 1, "prior")
+    assert engine.metrics.value("winnow_proposals_total", **pair) == proposals

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from service.engine.admission import Speeds, fair_wait, retry_after
-from service.engine.scheduler import QUANTUM_SECONDS, Lane, Scheduler, Ticket
+from service.engine.scheduler import FILLING_DEBT_SECONDS, QUANTUM_SECONDS, Lane, Scheduler, Ticket
 
 LANES = (Lane("images", 8), Lane("points", 32), Lane("slow", 1))
 MAX_COST = 0.3
@@ -101,7 +101,8 @@ def test_requests_that_are_never_done_get_equal_device_time_whatever_their_rows_
         scheduler.admit(ticket)
     attained = served(scheduler, cost, 3_000)
     largest_batch = max(ticket.lane.capacity * seconds for ticket, seconds in cost.items())
-    assert max(attained.values()) - min(attained.values()) <= 2 * (largest_batch + QUANTUM_SECONDS) + 1e-6
+    most = FILLING_DEBT_SECONDS + 2 * (largest_batch + QUANTUM_SECONDS)
+    assert max(attained.values()) - min(attained.values()) <= most + 1e-6
 
 
 def test_a_request_for_one_row_is_in_the_very_next_batch_of_its_lane() -> None:
@@ -140,7 +141,45 @@ def test_more_tickets_than_rows_take_the_odd_rows_in_turn() -> None:
         for share in scheduler.next_batch():
             scheduler.charge(share.ticket, 0.001 * share.rows)
             rows[share.ticket] += share.rows
-    assert max(rows.values()) - min(rows.values()) <= 2 * QUANTUM_SECONDS / 0.001
+    assert max(rows.values()) - min(rows.values()) <= (FILLING_DEBT_SECONDS + 2 * QUANTUM_SECONDS) / 0.001
+
+
+def test_of_many_equal_requests_some_are_done_all_the_time() -> None:
+    """Equal shares would have all hundred done in the last hundredth of the time."""
+    scheduler, lane, seconds = Scheduler(), Lane("images", 32), 0.013
+    for _ in range(100):
+        scheduler.admit(Ticket(64, lane))
+    batches = 0
+    while len(scheduler) > 50:
+        batches += 1
+        for share in scheduler.next_batch():
+            scheduler.charge(share.ticket, seconds * share.rows / 32)
+            share.ticket.rows -= share.rows
+            if not share.ticket.rows:
+                scheduler.leave(share.ticket)
+    assert batches <= 0.6 * 100 * 64 / 32
+
+
+@pytest.mark.parametrize("own_lanes", [False, True])
+def test_bulk_goes_on_beside_small_requests_that_come_and_go(own_lanes: bool) -> None:
+    """Two clients that ask again as soon as they are answered; a batch costs the same whoever it is for."""
+    scheduler, lane, seconds = Scheduler(), Lane("images", 32), 0.013
+    bulk = Ticket(10**9, lane)
+    scheduler.admit(bulk)
+    spent = dict.fromkeys(("bulk", "small"), 0.0)
+    for client in range(2):
+        scheduler.admit(Ticket(1, Lane(client, 32) if own_lanes else lane))
+    for batch in range(3_000):
+        shares = scheduler.next_batch()
+        total = sum(share.rows for share in shares)
+        for share in shares:
+            cost = seconds * share.rows / total
+            scheduler.charge(share.ticket, cost)
+            spent["bulk" if share.ticket is bulk else "small"] += cost
+            if share.ticket is not bulk:
+                scheduler.leave(share.ticket)
+                scheduler.admit(Ticket(1, Lane(batch, 32) if own_lanes else lane))
+    assert spent["bulk"] >= 0.25 * sum(spent.values())
 
 
 def test_a_slow_reader_costs_nothing_and_loses_nothing() -> None:
@@ -153,7 +192,9 @@ def test_a_slow_reader_costs_nothing_and_loses_nothing() -> None:
         assert [(share.ticket, share.rows) for share in shares] == [(quick, 8)]
         scheduler.charge(quick, 0.013)
     slow.room = 3
-    assert {share.ticket: share.rows for share in scheduler.next_batch()} in ({slow: 3, quick: 5}, {slow: 3})
+    shares = {share.ticket: share.rows for share in scheduler.next_batch()}
+    assert 1 <= shares[slow] <= 3
+    assert sum(shares.values()) == 8
 
 
 def test_a_debt_of_a_minute_is_paid_off_at_once_when_nobody_else_wants_the_device() -> None:
@@ -178,11 +219,19 @@ def test_retry_after_is_whole_seconds_within_bounds(seconds: float, header: int)
 
 def test_speeds_follow_what_was_measured() -> None:
     speeds = Speeds()
-    assert speeds.of("prior", 0.5) == 0.5
-    speeds.measured("prior", 10, 1.0)
-    assert speeds.of("prior", 0.5) == pytest.approx(0.1)
+    speed = speeds.of("prior", 0.5)
+    assert speed.seconds == 0.5
+    speed.measured(10, 1.0)
+    assert speeds.of("prior", 0.5).seconds == pytest.approx(0.1)
     for _ in range(100):
-        speeds.measured("prior", 10, 2.0)
-    assert speeds.of("prior", 0.5) == pytest.approx(0.2, rel=1e-3)
-    speeds.forget(["prior"])
-    assert speeds.of("prior", 0.5) == 0.5
+        speed.measured(10, 2.0)
+    assert speeds.of("prior", 0.5).seconds == pytest.approx(0.2, rel=1e-3)
+
+
+def test_kinds_that_never_come_again_are_forgotten() -> None:
+    speeds = Speeds(most=3)
+    kept = speeds.of(0, 1.0)
+    for kind in range(1, 10):
+        speeds.of(kind, 1.0)
+        assert speeds.of(0, 2.0) is kept
+    assert speeds.of(1, 2.0).seconds == 2.0

@@ -112,3 +112,27 @@ def test_the_default_model_stays(start: Start, root: Path) -> None:
 def test_only_folders_under_the_root_are_read(start: Start, root: Path, name: str) -> None:
     with pytest.raises(UnknownModel, match="no folder"):
         start(root).shelf.load(name)
+
+
+def test_what_was_said_of_a_request_holds_although_the_model_was_replaced_since(start: Start, root: Path) -> None:
+    engine = start(root)
+    choice = engine.resolve("points", "prior", {}, seeded=True)
+    shutil.rmtree(root / "points")
+    write_bundle(root, "points", POINTS, POINT_GENERATOR, never)
+    engine.shelf.load("points")
+    request = SampleRequest(2, "points", "prior", 1)
+    assert engine.submit(request, choice).result(timeout=60).fingerprint == choice.served.fingerprint
+    assert engine.submit(request).result(timeout=60).fingerprint == engine.fingerprints["points"]
+    assert engine.fingerprints["points"] != choice.served.fingerprint
+
+
+def test_a_bundle_that_has_left_keeps_no_pool(start: Start, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = start(root)
+    gate = Gate(engine.model("points").generator, monkeypatch)
+    future = engine.submit(SampleRequest(10 * BATCH, "points"))
+    gate.wait()
+    gate.let(1_000)
+    engine.shelf.unload("points")
+    assert future.result(timeout=60).n == 10 * BATCH
+    draw(engine, "images")
+    assert {supply.bundle.name for supply in engine._supplies._supplies.values()} == {"images"}

@@ -1,0 +1,65 @@
+"""Decoded rows whose request was cancelled before it got any of them: as good for the next one that asks the same.
+
+Samples are independent, and nobody has seen these: handing them on is no different from having made them for whoever
+comes next. Without this every client that hangs up half-way would waste half of what was made for it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+
+from service.engine.rows import Pixels
+from service.engine.supply import SupplyKey, Take, split
+
+# Of all keys together; a contact sheet's worth of 28x28 images is 0.2 MiB.
+MAX_RETURNED_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Returned:
+    """Rows of a model that lie here, with their latents and weights."""
+
+    model: str
+    take: Take
+    rows: Pixels
+
+
+class Returns:
+    """First in, first out, by (bundle digest, method, parameters); ``dropped`` is told what goes: model and rows."""
+
+    def __init__(self, dropped: Callable[[str, int], None], most_bytes: int = MAX_RETURNED_BYTES) -> None:
+        self._dropped, self._most = dropped, most_bytes
+        self._lying: dict[SupplyKey, deque[Returned]] = {}
+        self._bytes = 0
+
+    def put(self, key: SupplyKey, returned: Returned) -> bool:
+        """False where there is no room."""
+        if self._bytes + returned.rows.nbytes > self._most:
+            return False
+        self._bytes += returned.rows.nbytes
+        self._lying.setdefault(key, deque()).append(returned)
+        return True
+
+    def take(self, key: SupplyKey, most: int) -> Returned | None:
+        """Up to ``most`` rows of one former request, or None."""
+        lying = self._lying.get(key)
+        if not lying:
+            return None
+        first = lying.popleft()
+        if len(first.rows) > most:
+            mine, rest = split(first.take, most)
+            lying.appendleft(Returned(first.model, rest, first.rows[most:]))
+            first = Returned(first.model, mine, first.rows[:most])
+        if not lying:
+            del self._lying[key]
+        self._bytes -= first.rows.nbytes
+        return first
+
+    def trim(self, served: Container[str]) -> None:
+        """Let go what belongs to a bundle whose digest is not ``served``."""
+        for key in [key for key in self._lying if key[0] not in served]:
+            gone = self._lying.pop(key)
+            self._bytes -= sum(each.rows.nbytes for each in gone)
+            self._dropped(gone[0].model, sum(len(each.rows) for each in gone))
