@@ -66,7 +66,7 @@ def test_a_page_without_whole_markers_is_refused(page: str, said: str) -> None:
         replace_block(page, "one.program", "new")
 
 
-@pytest.mark.parametrize("program", [methods.PROGRAM, f"{methods.PROGRAM} --data mnist", cost.PROGRAM])
+@pytest.mark.parametrize("program", [methods.PROGRAM, cost.PROGRAM])
 def test_the_page_has_a_place_for_each_measured_table(tmp_path: Path, program: str) -> None:
     copy = tmp_path / "methods.md"
     copy.write_text(PAGE.read_text())
