@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Event
 from time import perf_counter
 
 import numpy as np
@@ -22,8 +23,9 @@ pytestmark = pytest.mark.usefixtures("toys")
 
 
 def until(condition: Callable[[], bool]) -> None:
-    started = perf_counter()
+    started, pause = perf_counter(), Event()
     while not condition():
+        pause.wait(0.001)  # the device's thread needs the interpreter, too
         assert perf_counter() - started < 60, "it never came to that"
 
 
