@@ -1,7 +1,7 @@
 """All sampling methods on one bundle: quality, acceptance and cost side by side, written as Markdown tables.
 
     python -m benchmarks.methods [--bundle bundles/fashion-mnist] [--data fashion-mnist] [--out docs/methods.md]
-                                 [--keep FOLDER] [--also METHOD,NAME=VALUE,...]
+                                 [--keep FOLDER] [--short] [--also METHOD,NAME=VALUE ...]
 
 ``--out`` replaces what stands in that page between the marker of this program and the end of the table. ``--keep``
 holds what was drawn and timed: the same command, run again, goes on where it was stopped.
@@ -37,6 +37,7 @@ from training.evaluation.report import FLOOR_SEED, SHUFFLE_SEED, spaces_of
 
 PROGRAM = "benchmarks.methods"
 DATA = "fashion-mnist"
+DEFAULTS = "At the defaults"
 SEED = 40_000
 COST_BATCH, COST_PAIRS = 240, 10
 """Of each timing beside the quality; benchmarks.cost takes more."""
@@ -91,12 +92,14 @@ class Bench:
         return float(self.timing(method, settings)["ratio"])
 
 
-def choices(bench: Bench, names: list[str], also: list[tuple[str, Settings]]) -> dict[str, list[tuple[str, Settings]]]:
-    """The rows of each table by its title; the settings of equal cost are found by timing them."""
+Rows = list[tuple[str, Settings]]
+
+
+def matched(bench: Bench, names: list[str]) -> dict[str, Rows]:
+    """The rows of the two matched tables by title; the settings of equal cost are found by timing them."""
     equal_share = at_share(bench.bundle)
     equal_cost = {name: at_cost(name, partial(bench.ratio, name)) for name in names}
     return {
-        "At the defaults": [(name, {}) for name in names] + also,
         f"At equal acceptance, {SHARE:.3f}": [(name, equal_share[name]) for name in names if name in equal_share],
         f"At equal cost, near {BUDGET:g} times the bare decode": list(equal_cost.items()),
     }
@@ -162,10 +165,11 @@ def page(bench: Bench, tables: dict[str, list[Entry]], table: Table, facts: dict
         "method (latentrs cannot reject more than its weights allow; jbt costs at least twelve passes).",
     )
     parts = []
-    for (title, entries), note in zip(tables.items(), notes, strict=True):
+    for (title, entries), note in zip(tables.items(), notes, strict=False):  # one table has one note
         references = ("floor",) if entries[0].name == "prior" else ("floor", "prior")
-        parts += [f"### {title}", note, markdown(entries, table, references)]
-    timed = tables["At the defaults"][0].timing
+        heading = f"### {title}" if len(tables) > 1 else ""
+        parts += [heading, note, markdown(entries, table, references)]
+    timed = tables[DEFAULTS][0].timing
     parts.append(
         f"{bench.n:,} samples a method, ten blocks of {table.block_rows:,} of each side, seed {SEED}. Cost: "
         f"milliseconds an image over those of the bare decode ({timed['bare_ms']:.3f} ms), in {timed['pairs']} "
@@ -191,6 +195,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, help="samples a method (default: the size of the test split)")
     parser.add_argument("--methods", nargs="+", choices=sorted(METHODS))
     parser.add_argument("--also", nargs="+", type=assignments, default=[], help="rows more in the first table")
+    parser.add_argument("--short", action="store_true", help="the first table only, without a heading")
     parser.add_argument("--out", type=Path, help="page with the marker of this program, as docs/methods.md")
     parser.add_argument("--keep", type=Path, help="folder for what was drawn and timed")
     parser.add_argument("--device", default="auto")
@@ -213,7 +218,8 @@ def main() -> int:
     names = [name for name in wanted if not METHODS[name].missing(bundle)]
     entries: dict[str, Entry] = {}
     tables: dict[str, list[Entry]] = {}
-    for title, rows in choices(bench, names, args.also).items():
+    chosen: dict[str, Rows] = {DEFAULTS: [(name, {}) for name in names] + args.also}
+    for title, rows in (chosen if args.short else chosen | matched(bench, names)).items():
         for method, settings in rows:
             name = label(method, settings)
             entries[name] = entries.get(name) or bench.entry(method, settings)

@@ -42,6 +42,9 @@ def test_the_page_gets_three_tables_and_a_second_run_draws_nothing(
     assert "| sir candidates=3 |" in share and "| truncation threshold=" in share and "equal acceptance, 0.333" in share
     assert "| truncation |" in cost and "near 3 times the bare decode" in cost
 
+    assert run(monkeypatch, *told, "--short", "--out", str(page)) == 0
+    assert "\n### " not in page.read_text() and defaults.splitlines()[-3] in page.read_text()
+
     def make(*_: Any) -> Drawn:
         raise AssertionError("drawn again")
 
