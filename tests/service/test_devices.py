@@ -202,6 +202,25 @@ def test_a_failure_on_one_device_fails_the_request_once(start: Start, monkeypatc
     assert not engine._queue._jobs
 
 
+def test_a_request_that_both_fail_fails_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = start(devices=TWO)
+    for bundle in engine.served("points").bundles:
+        monkeypatch.setattr(bundle.generator, "forward", lambda z: torch.full((len(z), 2), float("nan")))
+    Meeting(engine, monkeypatch)
+    with pytest.raises(GenerationFailed, match="NaN"):
+        draw(engine, 1_000 * BATCH, "prior")
+    settled(engine)
+    assert engine.unready() is None
+
+
+def test_each_device_has_pools_of_its_own(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = start(devices=TWO)
+    Meeting(engine, monkeypatch)
+    draw(engine, 20 * BATCH, "latentrs")
+    pools = [next(iter(turn.supplies._supplies.values())) for turn in engine._turns]
+    assert [pool.bundle for pool in pools] == list(engine.served("points").bundles)
+
+
 def test_a_model_is_replaced_on_every_device(start: Start, tmp_path: Path) -> None:
     write_bundle(tmp_path, "points", POINTS, POINT_GENERATOR, None)
     engine = start(tmp_path, "points", devices=TWO, pool_rows=BATCH)
@@ -216,6 +235,17 @@ def test_a_model_is_replaced_on_every_device(start: Start, tmp_path: Path) -> No
     settled(engine)
     kept = [key[0] for turn in engine._turns for key in turn.supplies._supplies]
     assert set(kept) == {after.bundle.digest}
+
+
+def test_what_lies_in_the_pools_of_a_reloaded_model_is_let_go_on_every_device(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = start(devices=TWO)
+    Meeting(engine, monkeypatch)
+    draw(engine, 20 * BATCH, "latentrs")
+    engine.shelf.load("points")
+    settled(engine)
+    assert [list(turn.supplies._supplies) for turn in engine._turns] == [[], []]
 
 
 def test_one_device_that_is_wedged_makes_the_engine_unready(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
