@@ -1,7 +1,7 @@
 """What each sampling method costs against the bare generator: milliseconds and network passes an image.
 
-    python -m benchmarks.cost [--bundle bundles/fashion-mnist | --random-128] [--batch 64 1024] [--methods ...]
-                              [--out docs/methods.md] [--keep FOLDER]
+    python -m benchmarks.cost [--bundle bundles/fashion-mnist | --random-128 | --random progan-128]
+                              [--batch 64 1024] [--methods ...] [--out docs/methods.md] [--keep FOLDER]
 
 ``--out`` replaces what stands in that page between the marker of this program and the end of the table.
 
@@ -26,7 +26,7 @@ import torch
 
 from benchmarks.draws import Shelf
 from benchmarks.methods_page import write_block
-from benchmarks.workloads import random_bundle
+from benchmarks.workloads import SIZES, random_bundle
 from models.bundle import Bundle, load_bundle
 from sampling.draw import Cost
 from sampling.methods import METHODS, bind
@@ -181,7 +181,8 @@ def words(bundle: Bundle, rows: list[dict[str, Any]], device: torch.device) -> s
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, default=Path("bundles/fashion-mnist"))
-    parser.add_argument("--random-128", action="store_true", help="a 128x128x3 generator with random weights instead")
+    parser.add_argument("--random", choices=SIZES, help="a generator of this size with random weights instead")
+    parser.add_argument("--random-128", dest="random", action="store_const", const="random-128")
     parser.add_argument("--batch", type=int, nargs="+", default=[64, 1024])
     parser.add_argument("--methods", nargs="+", choices=sorted(METHODS))
     parser.add_argument("--pairs", type=int, default=PAIRS)
@@ -196,7 +197,7 @@ def main() -> int:
     if args.out:
         write_block(args.out, PROGRAM, None)  # before the measurement: a page without markers is told at once
     device = choose_device(args.device, args.threads)
-    bundle = random_bundle(device) if args.random_128 else load_bundle(args.bundle, device)
+    bundle = random_bundle(args.random, device) if args.random else load_bundle(args.bundle, device)
     sizes = BlockSizes(latents=args.block)
     shelf = Shelf(args.keep / f"{bundle.name}-{bundle.digest[:12]}-{args.pairs}-{args.block}" if args.keep else None)
     rows = []

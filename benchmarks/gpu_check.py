@@ -2,8 +2,9 @@
 
     make gpu-check                    (or: python -m benchmarks.gpu_check --device cpu --scale 0.02)
 
-GAN and throughput have budgets of seconds; the weights have a number of steps, which --scale cuts. The numbers say
-that the code runs there and how fast; they are no quality claim, the networks are trained for two minutes.
+GAN, throughput, engine and large generators have budgets of seconds; the weights have a number of steps, which --scale
+cuts. The numbers say that the code runs there and how fast; they are no quality claim, the networks are trained for two
+minutes.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 import torch
 from torch.nn.functional import interpolate
 
+from benchmarks.gpu_serving import large_generators, served
 from models.importance import ImportanceNetwork
 from sampling.latentrs import sample_latentrs
 from sampling.prior import sample_prior
@@ -39,6 +41,9 @@ from training.weights.problem import Problem
 from training.weights.train import train_weights
 
 GAN_SECONDS, THROUGHPUT_SECONDS = 120.0, 60.0
+ENGINE_SECONDS, LARGE_SECONDS = 40.0, 20.0
+"""For one bundle; for one size."""
+BUNDLES = [Path("bundles/fashion-mnist")]
 POOL_ROWS = 50_000
 PAIRS = 20
 PROPOSALS = 4_096
@@ -83,6 +88,8 @@ def check(device: torch.device, scale: float) -> dict[str, Any]:
         "quality": quality(problem, importance, rows),
         "throughput": throughput(problem, importance, rows, THROUGHPUT_SECONDS * scale),
         "same_seed_same_latents": repeatable(problem, importance),
+        "engine": served(BUNDLES, device, ENGINE_SECONDS * scale),
+        "large_generators": large_generators(device, LARGE_SECONDS * scale),
         "seconds": time.monotonic() - started,
     }
 
