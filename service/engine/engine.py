@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 from functools import lru_cache
-from math import inf, prod
+from math import inf
 from pathlib import Path
 from time import perf_counter
 
@@ -28,6 +28,7 @@ from service.engine.errors import GenerationFailed
 from service.engine.evaluations import LatentJob, Work, check_latents, check_possible
 from service.engine.jobs import SampleJob
 from service.engine.loop import DeviceLoop
+from service.engine.memory import Lease
 from service.engine.methods import Choice, bind_method, resolve_method, resolve_parameters
 from service.engine.options import EngineOptions
 from service.engine.outbox import Outbox
@@ -131,15 +132,22 @@ class Engine:
         chosen = resolve_parameters(served.bundle, name, parameters or {})
         return Choice(served, name, chosen, self._bound(served, name, chosen, seeded))
 
-    def submit(self, request: SampleRequest, choice: Choice | None = None) -> Future[Samples]:
+    def lease(self) -> Lease:
+        """For an answer that its caller holds for longer than a moment: until this ends its memory counts as taken."""
+        return Lease(self._queue.memory)
+
+    def submit(
+        self, request: SampleRequest, choice: Choice | None = None, lease: Lease | None = None
+    ) -> Future[Samples]:
         """Admit a request now or refuse it now. Cancel the future to stop the work at the next batch.
 
         ``choice``: what ``resolve`` made of it, so that what was said of it before holds whatever was loaded since.
+        ``lease``: without it the answer's memory is the caller's own affair once the future has it.
 
         Raises EngineError (what ``resolve`` raises, Overloaded, Draining), ValueError for n, seed, offset or timeout
         out of range. The future raises Stalled, GenerationFailed, DeadlineExceeded, OutOfMemory or Draining.
         """
-        job = self._job(request, choice, streams=False)
+        job = self._job(request, choice, streams=False, lease=lease)
         self._queue.submit(job)
         return job.future
 
@@ -158,7 +166,7 @@ class Engine:
 
     def evaluate(
         self, work: Work, latents: NDArray[np.float32], model: str | Served | None = None,
-        timeout: float | None = None,
+        timeout: float | None = None, lease: Lease | None = None,
     ) -> Future[Rows]:  # fmt: skip
         """Do ``work`` to ``latents`` float32 [n, d], in turn with everybody else; like ``submit`` otherwise.
 
@@ -170,6 +178,7 @@ class Engine:
         job = LatentJob(
             n=len(latents), served=served, kind=(served.bundle.digest, work.name, work.key), work=work, latents=latents,
             lane=Lane(object(), work.rows(served)), admitted=now, deadline=now + _checked_timeout(timeout),
+            bytes=_held(len(latents), work.rows(served), work.row_bytes(served)), lease=lease,
         )  # fmt: skip
         self._queue.submit(job)
         return job.future
@@ -212,12 +221,14 @@ class Engine:
             thread.join(None if timeout is None else max(0.0, until - perf_counter()))
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _job(self, request: SampleRequest, choice: Choice | None, streams: bool) -> SampleJob:
+    def _job(
+        self, request: SampleRequest, choice: Choice | None, streams: bool, lease: Lease | None = None
+    ) -> SampleJob:
         _check(request)
         seed, now = request.seed, perf_counter()
         choice = choice or self.resolve(request.model, request.method, request.parameters, seed is not None)
         served = choice.served
-        row = _row_bytes(served, request.decode)
+        row = served.latent_bytes + (served.row_bytes if request.decode else 0)
         slotted = seed is not None and request.decode and not served.mixes
         shared = seed is None or (request.decode and served.mixes)
         lane = served.lane(request.decode)
@@ -226,7 +237,7 @@ class Engine:
             n=request.n, served=served, choice=choice, seed=seed, offset=request.offset, decode=request.decode,
             kind=(served.bundle.digest, choice.method, choice.parameters, request.decode), slotted=slotted,
             ordered=seed is not None, lane=lane if shared else Lane(object(), lane.capacity), outbox=outbox,
-            admitted=now, bytes=0 if streams or request.n <= lane.capacity else request.n * row,
+            admitted=now, bytes=0 if streams else _held(request.n, lane.capacity, row), lease=lease,
             deadline=now + _checked_timeout(request.timeout),
         )  # fmt: skip
         if seed is not None and not served.alike:
@@ -270,10 +281,9 @@ def _bind(served: Served, method: str, parameters: Parameters, seeded: bool) -> 
     return tuple(bind_method(bundle, method, parameters, sizes) for bundle in served.bundles)
 
 
-def _row_bytes(served: Served, decode: bool) -> int:
-    output = served.bundle.manifest.output
-    width = 1 if output.kind == "image" else 4
-    return 4 * (served.bundle.prior.dim + 1) + (width * prod(output.shape) if decode else 0)
+def _held(rows: int, batch: int, row_bytes: int) -> int:
+    """Bytes of an answer that is held whole; what one batch makes is not counted."""
+    return 0 if rows <= batch else rows * row_bytes
 
 
 def _check(request: SampleRequest) -> None:

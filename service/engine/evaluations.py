@@ -22,6 +22,7 @@ from service.engine.rows import Pixels, Rows
 from service.engine.served import Served
 
 Arrays = dict[str, Pixels]
+FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Work:
     """``run`` takes a full batch of latents [``rows``(served), d] and gives fields of Rows, one row a latent.
 
     The batch always has that one shape, filled up with zeros, as a sampler's does: a row's bits do not depend on n.
-    ``stage`` is the metric's label. ``decodes``: the rows go through the generator.
-    ``key``: what its speed depends on besides the name.
+    ``stage`` is the metric's label. ``row_bytes``: of what a latent comes to. ``decodes``: the rows go through the
+    generator. ``key``: what its speed depends on besides the name.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Work:
     needs: NetworkRole
     rows: Callable[[Served], int]
     run: Callable[[Bundle, torch.Tensor], Arrays]
+    row_bytes: Callable[[Served], int]
     decodes: bool = False
     key: Hashable = None
 
@@ -55,8 +57,11 @@ def _score(bundle: Bundle, latents: torch.Tensor) -> Arrays:
     return {"weights": weights.cpu().numpy()}
 
 
-DECODE = Work("decode", "decode", "generator", lambda served: served.batch_rows, _decode, decodes=True)
-SCORE = Work("score", "score", "importance", lambda served: served.proposal_block, _score)
+DECODE = Work(
+    "decode", "decode", "generator", lambda served: served.batch_rows, _decode, lambda served: served.row_bytes,
+    decodes=True,
+)  # fmt: skip
+SCORE = Work("score", "score", "importance", lambda served: served.proposal_block, _score, lambda _: FLOAT_BYTES)
 
 
 def refine(parameters: AscentParameters) -> Work:
@@ -67,6 +72,7 @@ def refine(parameters: AscentParameters) -> Work:
         "importance",
         lambda served: ascent_block(served.blocks, parameters.steps),
         partial(_refine, parameters),
+        lambda served: (parameters.steps + 1) * served.latent_bytes,
         key=parameters,
     )
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from models.bundle import Bundle
 from sampling.draw import Cost
 from service.engine.admission import Speed
+from service.engine.memory import Lease
 from service.engine.methods import Choice
 from service.engine.outbox import Outbox
 from service.engine.portions import Portion, Summary
@@ -32,7 +33,8 @@ class Job(ABC):
     """A request that was admitted; only devices write to it. ``n`` rows of work, ``done`` of them done.
 
     ``kind``: what its ``speed`` is remembered under. ``spent``: device seconds so far. ``bytes``: what its answer takes
-    while it is held whole. ``deadline``: on perf_counter's clock. ``ordered``: its rows come out of one stream.
+    while it is held whole, for which it has a ``lease``: its caller's (``kept``), who holds the answer longer than the
+    engine does, or its own. ``deadline``: on perf_counter's clock. ``ordered``: its rows come out of one stream.
     """
 
     n: int
@@ -41,6 +43,7 @@ class Job(ABC):
     lane: Lane
     admitted: float
     bytes: int = 0
+    lease: Lease | None = None
     deadline: float = inf
     # Whoever submits knows which kind of rows the job comes to.
     future: Future[Any] = field(default_factory=Future)
@@ -57,6 +60,7 @@ class Job(ABC):
         room = None if self.outbox is None else self.outbox.capacity
         self.ticket = Ticket(self.n, self.lane, room, self.ordered)
         self.speed = Speed(self.row_seconds)
+        self.kept = self.lease is not None
         # Two devices may bring rows of one request at the same time.
         self._lock = threading.Lock()
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from service.engine.admission import Speeds, fair_wait, retry_after
 from service.engine.errors import DeadlineTooShort, Draining, Overloaded
 from service.engine.jobs import Job
+from service.engine.memory import Lease, ResultMemory
 from service.engine.options import EngineOptions
 from service.engine.scheduler import Scheduler, Ticket
 from service.metrics.registry import Metrics
@@ -44,7 +45,8 @@ class JobQueue:
         self._chores: dict[Future[Any], Callable[[], None]] = {}
         self._changed = threading.Condition()
         self._closed = self._cut_off = False
-        self._waiting_rows = self._result_bytes = 0
+        self._waiting_rows = 0
+        self.memory = ResultMemory(options.result_bytes)
         self._speeds = Speeds()
 
     def submit(self, job: Job) -> None:
@@ -58,7 +60,8 @@ class JobQueue:
             if job.deadline < inf:
                 self._timed.add(job)
             self._scheduler.admit(job.ticket)
-            self._result_bytes += job.bytes
+            job.lease = job.lease or Lease(self.memory)
+            job.lease.take(job.bytes)
             self._waiting_rows += job.n
             self._tell()
             self._changed.notify_all()
@@ -110,11 +113,12 @@ class JobQueue:
             self._timed.discard(job)
             self._scheduler.leave(job.ticket)
             self._waiting_rows -= job.ticket.rows + job.ticket.taken
-            self._result_bytes -= job.bytes
             self._tell()
             if self._closed:
                 self._changed.notify_all()  # the other devices wait for the last one
         job.close()
+        if not job.kept and job.lease is not None:
+            job.lease.release()
         return True
 
     def chore(self, work: Callable[[], Result]) -> Future[Result]:
@@ -180,7 +184,7 @@ class JobQueue:
         if wait > (most := self._options.queue_seconds + self._options.queue_stretch * own):
             seconds = retry_after(wait - most)
             raise Overloaded(f"{said}, and this one would wait {wait:.0f} s; try again in {seconds} s.", seconds)
-        if job.bytes and self._result_bytes + job.bytes > self._options.result_bytes and self._result_bytes:
+        if not self.memory.fits(job.bytes):
             seconds = retry_after(min(others, default=0.0))
             raise Overloaded(
                 f"{said}, and no memory is left for an answer that must be held whole; try again in {seconds} s, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from models.bundle import Bundle
 from sampling.sampler import BlockSizes
@@ -46,6 +47,17 @@ class Served:
     def seeded_blocks(self) -> BlockSizes:
         """Of a seed's own stream: seeded bits depend on them."""
         return BlockSizes(SEEDED_SIZES.latents, self.batch_rows)
+
+    @property
+    def latent_bytes(self) -> int:
+        """Of a latent and its weight, float32."""
+        return 4 * (self.bundle.prior.dim + 1)
+
+    @property
+    def row_bytes(self) -> int:
+        """Of a decoded row: a byte a value of an image, float32 of a point."""
+        output = self.bundle.manifest.output
+        return (1 if output.kind == "image" else 4) * prod(output.shape)
 
     def lane(self, decode: bool) -> Lane:
         """Of work that any request of this model may share."""

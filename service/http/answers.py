@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -16,30 +16,49 @@ from starlette.types import Receive, Scope, Send
 
 from service.engine.encoders.formats import Format
 from service.engine.encoders.writer import Writer
+from service.engine.memory import Lease
 from service.engine.portions import Facts, Portion, Summary, cut, facts_of, summary_of
 from service.engine.rows import Rows
-from service.http.hangup import CLIENT_CLOSED_REQUEST, unless_hangup
+from service.http.hangup import CLIENT_CLOSED_REQUEST, result_or_hangup, unless_hangup
 from service.http.records import record_of
 from service.http.state import service_of
 
 # The rows of an answer in order, then one Summary; closing it ends the work.
 Portions = AsyncGenerator[Portion | Summary, None]
 Result = TypeVar("Result")
+Done = TypeVar("Done", bound=Rows)
+# As long as a reader takes it at once: a copy of so much is little beside sending it.
+PIECE_BYTES = 256 * 2**10
 
 
 class IncompleteAnswer(RuntimeError):
     """The rows ended too early, or did not end: what was sent must not be taken for the whole."""
 
 
-async def answer_rows(request: Request, rows: Rows, fmt: Format, headers: Mapping[str, str]) -> Response:
-    """``rows`` that lie ready, in ``fmt``; the request's record learns what each stage took."""
+async def answer_result(
+    request: Request, submit: Callable[[Lease], Future[Done]], fmt: Format, headers: Callable[[Done], Mapping[str, str]]
+) -> Response:
+    """What the engine makes of the work that ``submit`` admits, held whole, in ``fmt``."""
+    lease = service_of(request).engine.lease()
+    rows = await result_or_hangup(request, submit(lease))
+    if rows is None:
+        record_of(request.scope).outcome = "cancelled"
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+    return await _answer_rows(request, rows, fmt, headers(rows), lease)
+
+
+async def _answer_rows(request: Request, rows: Rows, fmt: Format, headers: Mapping[str, str], lease: Lease) -> Response:
+    """``rows`` that lie ready, in ``fmt``; the request's record learns what each stage took.
+
+    ``lease``: of their memory; it ends when the last byte is on its way.
+    """
     facts = facts_of(rows)
     if fmt.encode is None:
-        return await answer_stream(request, facts, _in_portions(rows), fmt, headers)
+        return await answer_stream(request, facts, _in_portions(rows, lease), fmt, headers)
     pool = EncoderPool(service_of(request).encoders)
     body = await pool.run(fmt.encode, rows)
     _note(request, pool, rows.stages, rows.n)
-    return Response(body, headers={**_told(facts), **headers}, media_type=fmt.media_type)
+    return WholeAnswer(body, {**_told(facts), **headers}, fmt.media_type, lease)
 
 
 async def answer_stream(
@@ -57,6 +76,26 @@ async def answer_stream(
         return Response(status_code=CLIENT_CLOSED_REQUEST)
     length = {} if fmt.length is None else {"Content-Length": str(fmt.length(facts))}
     return StreamedAnswer(first, body, {**_told(facts), **headers, **length}, fmt.media_type)
+
+
+class WholeAnswer(Response):
+    """A body that lies ready, in pieces: a reader that is slow is waited for here, and not with all of it in uvicorn's
+    buffer, where nobody knows of it."""
+
+    def __init__(self, body: bytes, headers: Mapping[str, str], media_type: str, lease: Lease) -> None:
+        super().__init__(body, headers=headers, media_type=media_type)
+        self._lease = lease
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            rest = memoryview(self.body)
+            while len(rest) > PIECE_BYTES:
+                await send({"type": "http.response.body", "body": bytes(rest[:PIECE_BYTES]), "more_body": True})
+                rest = rest[PIECE_BYTES:]
+            await send({"type": "http.response.body", "body": bytes(rest), "more_body": False})
+        finally:
+            self._lease.release()
 
 
 class StreamedAnswer(Response):
@@ -130,10 +169,13 @@ async def _encoded(request: Request, writer: Writer, n: int, portions: Portions)
     yield waiting + end
 
 
-async def _in_portions(rows: Rows) -> Portions:
-    for portion in cut(rows):
-        yield portion
-    yield summary_of(rows)
+async def _in_portions(rows: Rows, lease: Lease) -> Portions:
+    try:
+        for portion in cut(rows):
+            yield portion
+        yield summary_of(rows)
+    finally:
+        lease.release()
 
 
 def _note(request: Request, pool: EncoderPool, stages: Mapping[str, float], rows: int) -> None:

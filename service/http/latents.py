@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from fastapi import APIRouter, Request
+from numpy.typing import NDArray
 from starlette.responses import Response
 
 from sampling.ascent import AscentParameters
@@ -12,11 +14,11 @@ from sampling.projection import resolve_projection
 from service.engine import evaluations
 from service.engine.encoders.formats import FORMATS, Format
 from service.engine.encoders.scores import encode_scores, encode_trajectories, most_trajectories
-from service.engine.evaluations import DECODE, SCORE, check_possible
+from service.engine.evaluations import DECODE, SCORE, Work, check_possible
 from service.engine.methods import validate
-from service.http.answers import answer_rows
+from service.engine.served import Served
+from service.http.answers import answer_result
 from service.http.bodies import latents_openapi, read_latents
-from service.http.hangup import CLIENT_CLOSED_REQUEST, result_or_hangup
 from service.http.negotiation import choose_format
 from service.http.parameters import DecodeQuery, ScoreQuery, query_openapi, read_query
 from service.http.problems import PROBLEM_MEDIA_TYPE, Problem, invalid
@@ -26,6 +28,7 @@ from service.http.samples import check_size
 from service.http.state import service_of
 
 router = APIRouter()
+JSON = "application/json"
 NO_STORE = {"Cache-Control": "no-store"}
 _PROBLEM: dict[str, Any] = {"model": Problem, "content": {PROBLEM_MEDIA_TYPE: {}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 404, 406, 413, 415, 422, 500, 503, 504), _PROBLEM)
@@ -42,11 +45,7 @@ async def decode(request: Request) -> Response:
     record.model, record.n = bundle.name, len(latents)
     check_size(service, bundle, len(latents), fmt, images=True, parameter="latents")
     charge_rows(request, len(latents))
-    rows = await result_or_hangup(request, service.engine.evaluate(DECODE, latents, served, query.timeout))
-    if rows is None:
-        record.outcome = "cancelled"
-        return Response(status_code=CLIENT_CLOSED_REQUEST)
-    return await answer_rows(request, rows, fmt, NO_STORE)
+    return await _answer(request, DECODE, latents, served, query.timeout, fmt)
 
 
 async def score(request: Request) -> Response:
@@ -61,12 +60,8 @@ async def score(request: Request) -> Response:
     latents = await read_latents(request, service, bundle.prior.dim, service.settings.limits.max_n)
     record.model, record.n = bundle.name, len(latents)
     charge_rows(request, len(latents))
-    rows = await result_or_hangup(request, service.engine.evaluate(SCORE, latents, served, query.timeout))
-    if rows is None:
-        record.outcome = "cancelled"
-        return Response(status_code=CLIENT_CLOSED_REQUEST)
-    document = Format("json", "application/json", encode=lambda rows: encode_scores(rows, cap))
-    return await answer_rows(request, rows, document, NO_STORE)
+    document = Format("json", JSON, encode=lambda rows: encode_scores(rows, cap))
+    return await _answer(request, SCORE, latents, served, query.timeout, document)
 
 
 async def refine(request: Request) -> Response:
@@ -85,17 +80,23 @@ async def refine(request: Request) -> Response:
     latents = await read_latents(request, service, bundle.prior.dim, min(most, service.settings.limits.max_n))
     record.model, record.n = bundle.name, len(latents)
     charge_rows(request, len(latents))
-    rows = await result_or_hangup(request, service.engine.evaluate(work, latents, served, query.timeout))
-    if rows is None:
-        record.outcome = "cancelled"
-        return Response(status_code=CLIENT_CLOSED_REQUEST)
-    return await answer_rows(request, rows, Format("json", "application/json", encode=encode_trajectories), NO_STORE)
+    document = Format("json", JSON, encode=encode_trajectories)
+    return await _answer(request, work, latents, served, query.timeout, document)
+
+
+async def _answer(
+    request: Request, work: Work, latents: NDArray[np.float32], served: Served, patience: float | None, fmt: Format
+) -> Response:
+    engine = service_of(request).engine
+    return await answer_result(
+        request, lambda lease: engine.evaluate(work, latents, served, patience, lease), fmt, lambda _: NO_STORE
+    )
 
 
 for _path, _handler, _kind, _types in (
     ("/decode", decode, DecodeQuery, [fmt.media_type for fmt in FORMATS.values()]),
-    ("/score", score, ScoreQuery, ["application/json"]),
-    ("/refine", refine, ScoreQuery, ["application/json"]),
+    ("/score", score, ScoreQuery, [JSON]),
+    ("/refine", refine, ScoreQuery, [JSON]),
 ):
     router.add_api_route(
         _path, _handler, methods=["POST"], operation_id=_handler.__name__, response_class=Response,

@@ -14,9 +14,8 @@ from sampling.methods import METHODS
 from service.engine.encoders.formats import FORMATS, Format, largest, usable_formats
 from service.engine.methods import Choice
 from service.engine.rows import SampleRequest, Samples
-from service.http.answers import answer_rows, answer_stream
+from service.http.answers import answer_result, answer_stream
 from service.http.conditional import entity_tag, matches
-from service.http.hangup import CLIENT_CLOSED_REQUEST, result_or_hangup
 from service.http.negotiation import choose_format
 from service.http.parameters import SampleQuery, parameter_names, read_query, refuse_body, sample_openapi
 from service.http.problems import PROBLEM_MEDIA_TYPE, Problem, invalid
@@ -74,11 +73,12 @@ async def sample(request: Request) -> Response:
     if fmt.writer is not None:
         stream = service.engine.stream(wanted, choice)
         return await answer_stream(request, stream.facts, portions_of(stream), fmt, headers)
-    samples = await result_or_hangup(request, service.engine.submit(wanted, choice))
-    if samples is None:
-        record.outcome = "cancelled"
-        return Response(status_code=CLIENT_CLOSED_REQUEST)
-    return await answer_rows(request, samples, fmt, {**headers, **_cost_headers(samples)})
+    return await answer_result(
+        request,
+        lambda lease: service.engine.submit(wanted, choice, lease),
+        fmt,
+        lambda samples: {**headers, **_cost_headers(samples)},
+    )
 
 
 def check_size(service: Service, bundle: Bundle, n: int, fmt: Format, images: bool, parameter: str = "n") -> None:

@@ -1,0 +1,54 @@
+"""What answers that are held whole take of the machine's memory, from their admission until nobody holds them."""
+
+from __future__ import annotations
+
+from collections import deque
+
+
+class ResultMemory:
+    """``most`` bytes for all of them; one answer alone always fits. For one thread at a time, but for ``give_back``."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._taken = most, 0
+        # A lease may end in any thread, even while another one is at work here.
+        self._returned: deque[int] = deque()
+
+    @property
+    def taken(self) -> int:
+        """Bytes that are held now."""
+        while self._returned:
+            self._taken -= self._returned.popleft()
+        return self._taken
+
+    def fits(self, size: int) -> bool:
+        """Whether there is room for ``size`` bytes more."""
+        return not size or not self.taken or self.taken + size <= self._most
+
+    def take(self, size: int) -> None:
+        self._taken += size
+
+    def give_back(self, size: int) -> None:
+        """From any thread."""
+        self._returned.append(size)
+
+
+class Lease:
+    """One answer's part. It ends with ``release``, or when nobody holds it any more: no path can forget it."""
+
+    __slots__ = ("_memory", "_size")
+
+    def __init__(self, memory: ResultMemory) -> None:
+        self._memory, self._size = memory, 0
+
+    def take(self, size: int) -> None:
+        self._memory.take(size)
+        self._size += size
+
+    def release(self) -> None:
+        """From any thread; a second time nothing happens."""
+        size, self._size = self._size, 0
+        if size:
+            self._memory.give_back(size)
+
+    def __del__(self) -> None:
+        self.release()
