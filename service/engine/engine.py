@@ -18,25 +18,21 @@ from numpy.typing import NDArray
 from models.bundle import Bundle
 from sampling.parameters import Parameters
 from sampling.sampler import Sampler
-from sampling.seeded import MAX_INDEX
-from sampling.streams import MAX_SEED
 from service.engine.accounts import Accounts
 from service.engine.catalog import Catalog
 from service.engine.decoding import Decoder
 from service.engine.devices import choose_devices, keep_bits
 from service.engine.errors import GenerationFailed
-from service.engine.evaluations import LatentJob, Work, check_latents, check_possible
+from service.engine.evaluations import Work, check_latents, check_possible
 from service.engine.jobs import SampleJob
 from service.engine.loop import DeviceLoop
 from service.engine.memory import Lease
 from service.engine.methods import Choice, bind_method, resolve_method, resolve_parameters
 from service.engine.options import EngineOptions
-from service.engine.outbox import Outbox
-from service.engine.portions import Facts
+from service.engine.orders import check_request, facts_of_job, latent_job, sample_job
 from service.engine.queue import JobQueue
 from service.engine.returns import Returns
 from service.engine.rows import Rows, SampleRequest, Samples
-from service.engine.scheduler import Lane
 from service.engine.served import Served
 from service.engine.shelf import Shelf
 from service.engine.streaming import RowStream
@@ -50,9 +46,6 @@ logger = logging.getLogger("winnow.engine")
 WEDGED_SECONDS = 60.0
 # Methods bound to bundle and parameters: a request that finds its own among them costs no binding.
 MAX_BOUND = 64
-LONGEST_TIMEOUT = 366 * 86_400.0
-# A stream's outbox holds so many batches at least: one on its way out, one ready, one being made, one to spare.
-OUTBOX_BATCHES = 4
 
 
 class Engine:
@@ -147,7 +140,7 @@ class Engine:
         Raises EngineError (what ``resolve`` raises, Overloaded, Draining), ValueError for n, seed, offset or timeout
         out of range. The future raises Stalled, GenerationFailed, DeadlineExceeded, OutOfMemory or Draining.
         """
-        job = self._job(request, choice, streams=False, lease=lease)
+        job = self._job(request, choice, lease=lease)
         self._queue.submit(job)
         return job.future
 
@@ -155,14 +148,7 @@ class Engine:
         """Like ``submit``, for an answer that is read while it is made. Close it when it is not read to its end."""
         job = self._job(request, choice, streams=True)
         self._queue.submit(job)
-        shape = job.bundle.manifest.output.shape
-        if len(shape) == 3:
-            shape = (*shape[1:], shape[0])
-        facts = Facts(
-            job.model, job.served.fingerprint, job.n, tuple(shape) if job.decode else None,
-            job.choice.method, job.seed, job.offset,
-        )  # fmt: skip
-        return RowStream(job, facts, self._queue, self._accounts)
+        return RowStream(job, facts_of_job(job), self._queue, self._accounts)
 
     def evaluate(
         self, work: Work, latents: NDArray[np.float32], model: str | Served | None = None,
@@ -172,14 +158,10 @@ class Engine:
 
         Raises EngineError (UnknownModel, NetworkMissing, Overloaded, ...), ValueError for latents that do not fit.
         """
-        served, now = model if isinstance(model, Served) else self.served(model), perf_counter()
+        served = model if isinstance(model, Served) else self.served(model)
         check_possible(served.bundle, work)
         check_latents(latents, served.bundle.prior.dim)
-        job = LatentJob(
-            n=len(latents), served=served, kind=(served.bundle.digest, work.name, work.key), work=work, latents=latents,
-            lane=Lane(object(), work.rows(served)), admitted=now, deadline=now + _checked_timeout(timeout),
-            bytes=_held(len(latents), work.rows(served), work.row_bytes(served)), lease=lease,
-        )  # fmt: skip
+        job = latent_job(work, latents, served, timeout, lease)
         self._queue.submit(job)
         return job.future
 
@@ -222,27 +204,12 @@ class Engine:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _job(
-        self, request: SampleRequest, choice: Choice | None, streams: bool, lease: Lease | None = None
+        self, request: SampleRequest, choice: Choice | None, streams: bool = False, lease: Lease | None = None
     ) -> SampleJob:
-        _check(request)
-        seed, now = request.seed, perf_counter()
-        choice = choice or self.resolve(request.model, request.method, request.parameters, seed is not None)
-        served = choice.served
-        row = served.latent_bytes + (served.row_bytes if request.decode else 0)
-        slotted = seed is not None and request.decode and not served.mixes
-        shared = seed is None or (request.decode and served.mixes)
-        lane = served.lane(request.decode)
-        outbox = Outbox(max(OUTBOX_BATCHES * lane.capacity, self.options.outbox_bytes // row)) if streams else None
-        job = SampleJob(
-            n=request.n, served=served, choice=choice, seed=seed, offset=request.offset, decode=request.decode,
-            kind=(served.bundle.digest, choice.method, choice.parameters, request.decode), slotted=slotted,
-            ordered=seed is not None, lane=lane if shared else Lane(object(), lane.capacity), outbox=outbox,
-            admitted=now, bytes=0 if streams else _held(request.n, lane.capacity, row), lease=lease,
-            deadline=now + _checked_timeout(request.timeout),
-        )  # fmt: skip
-        if seed is not None and not served.alike:
-            job.ticket.home = 0
-        return job
+        check_request(request)
+        seeded = request.seed is not None
+        choice = choice or self.resolve(request.model, request.method, request.parameters, seeded)
+        return sample_job(request, choice, self.options.outbox_bytes if streams else None, lease)
 
     def _digests(self) -> set[str]:
         return {served.bundle.digest for served in self.all_served()}
@@ -279,27 +246,3 @@ class Engine:
 def _bind(served: Served, method: str, parameters: Parameters, seeded: bool) -> tuple[Sampler, ...]:
     sizes = served.seeded_blocks if seeded else served.blocks
     return tuple(bind_method(bundle, method, parameters, sizes) for bundle in served.bundles)
-
-
-def _held(rows: int, batch: int, row_bytes: int) -> int:
-    """Bytes of an answer that is held whole; what one batch makes is not counted."""
-    return 0 if rows <= batch else rows * row_bytes
-
-
-def _check(request: SampleRequest) -> None:
-    if request.n < 1:
-        raise ValueError(f"n must be at least 1, not {request.n}")
-    if request.seed is not None and not 0 <= request.seed <= MAX_SEED:
-        raise ValueError(f"the seed must lie in [0, {MAX_SEED}], not {request.seed}")
-    if not 0 <= request.offset < MAX_INDEX:
-        raise ValueError(f"the offset must lie in [0, {MAX_INDEX}), not {request.offset}")
-    if request.offset and request.seed is None:
-        raise ValueError("an offset needs a seed: without one no sample has an index")
-
-
-def _checked_timeout(timeout: float | None) -> float:
-    if timeout is None:
-        return inf
-    if not 0 < timeout <= LONGEST_TIMEOUT:
-        raise ValueError(f"the timeout must lie in (0, {LONGEST_TIMEOUT:.0f}] seconds, not {timeout}")
-    return timeout

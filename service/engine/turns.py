@@ -10,6 +10,7 @@ import torch
 
 from service.engine.accounts import Accounts
 from service.engine.decoding import Decoder, to_rows
+from service.engine.errors import OutOfMemory
 from service.engine.evaluations import LatentJob, evaluation_turn
 from service.engine.jobs import Job, SampleJob
 from service.engine.options import EngineOptions
@@ -234,9 +235,11 @@ def _share_out(turn: Turn, portions: list[Portioned], rows: Pixels, outcome: Out
         offset += len(mine)
         try:
             outcome.give(turn.accounts, job, take, mine)
-        except MemoryError as error:  # for the whole answer, which is laid out at its first rows
+        except MemoryError:  # for the whole answer, which is laid out at its first rows
             turn.accounts.lost(len(mine))
-            outcome.failed[job] = error
+            outcome.failed[job] = OutOfMemory(
+                f"There is no memory for {job.n} samples of {job.model} at once; ask for a format that streams."
+            )
 
 
 def _deliver(turn: Turn, job: SampleJob, take: Take, outcome: Outcome) -> None:

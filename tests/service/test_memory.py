@@ -9,15 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from books import books_balance
 from conftest import Api
 from draws import ask
-from gates import Gate
+from gates import Gate, spoil
 from tiny_bundles import BATCH
 
 from service.engine.engine import Engine
-from service.engine.errors import Overloaded
+from service.engine.errors import OutOfMemory, Overloaded
 from service.engine.evaluations import DECODE
+from service.engine.jobs import SampleJob
 from service.engine.memory import Lease, ResultMemory
+from service.engine.portions import Portion
 from service.engine.rows import SampleRequest
 from service.http.answers import PIECE_BYTES, WholeAnswer
 
@@ -110,11 +113,12 @@ class Reader:
 
     def __init__(self) -> None:
         self.pieces: list[dict[str, Any]] = []
-        self.let = asyncio.Semaphore(0)
+        self.let, self.took = asyncio.Semaphore(0), asyncio.Semaphore(0)
 
     async def send(self, message: Any) -> None:
         await self.let.acquire()
         self.pieces.append(message)
+        self.took.release()
 
 
 def test_a_slow_reader_holds_its_lease_until_the_last_piece() -> None:
@@ -129,8 +133,7 @@ def test_a_slow_reader_holds_its_lease_until_the_last_piece() -> None:
         task = asyncio.ensure_future(answer({}, None, reader.send))  # type: ignore[arg-type]
         for _ in range(4):
             reader.let.release()
-        while len(reader.pieces) < 4:
-            await asyncio.sleep(0)
+            await reader.took.acquire()
         assert memory.taken == len(body)
         reader.let.release()
         await task
@@ -154,6 +157,26 @@ def test_the_lease_of_a_reader_that_is_gone_ends() -> None:
     with pytest.raises(OSError):
         asyncio.run(WholeAnswer(b"x" * 10, {}, "application/zip", lease)({}, None, gone))  # type: ignore[arg-type]
     assert memory.taken == 0
+
+
+def test_an_answer_that_cannot_be_laid_out_fails_alone(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = start()
+    calls, lay_out = spoil(engine.model("points").generator, monkeypatch, lambda _: None), SampleJob._lay_out
+
+    def no_room(job: SampleJob, portion: Portion) -> None:
+        if job.n == N:
+            raise MemoryError
+        lay_out(job, portion)
+
+    monkeypatch.setattr(SampleJob, "_lay_out", no_room)
+    with engine._queue._changed:
+        large, small = ask(engine, N, "prior"), ask(engine, 1, "prior")
+    with pytest.raises(OutOfMemory, match="a format that streams"):
+        large.result(timeout=60)
+    assert small.result(timeout=60).n == 1
+    assert calls == [BATCH], "nothing is decoded twice, and the device's batches stay as they are"
+    assert engine.served("points").batch_rows == BATCH
+    assert books_balance(engine)
 
 
 @pytest.mark.parametrize("path", [f"/sample?model=points&n={N}&format=npz", f"/sample?model=points&n={N}&format=json"])

@@ -11,8 +11,9 @@ from books import books_balance
 from gates import Gate, spoil
 from tiny_bundles import BATCH
 
-from service.engine.engine import OUTBOX_BATCHES, Engine
+from service.engine.engine import Engine
 from service.engine.errors import GenerationFailed
+from service.engine.orders import OUTBOX_BATCHES
 from service.engine.portions import Portion, Summary
 from service.engine.rows import SampleRequest
 from service.engine.streaming import RowStream
