@@ -124,6 +124,8 @@ class EngineSettings(_Section):
     """Rows of one generator call; without it what the generator's arithmetic says."""
     proposal_block: Annotated[int, Field(ge=1, le=2**20)] = EngineOptions.proposal_block
     """Latents weighed in one call."""
+    trace: bool = EngineOptions.trace
+    """Run the generator as one call without Python's lock, where that gives the same bytes."""
     queue_requests: Count = EngineOptions.queue_requests
     """Requests that may wait."""
     queue_seconds: Annotated[float, Field(gt=0)] = EngineOptions.queue_seconds

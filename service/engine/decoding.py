@@ -6,9 +6,7 @@ import logging
 from collections.abc import Callable
 from math import ceil
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from models.bundle import Bundle
 from models.pixels import to_uint8
@@ -18,8 +16,8 @@ from service.engine.served import Served
 from service.metrics.registry import Metrics
 
 logger = logging.getLogger("winnow.engine")
-# What torch says on the CPU, where it has no exception of its own for it.
-NO_MEMORY = ("can't allocate memory", "not enough memory")
+# What torch says where it has no exception of its own for it: on the CPU, and out of a trace.
+NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 @torch.inference_mode()
@@ -29,21 +27,30 @@ def decode(bundle: Bundle, latents: torch.Tensor) -> Pixels:
     Raises FloatingPointError for output that is not finite, and whatever the generator raises.
     """
     samples = bundle.generator(latents)
-    if not bool(torch.isfinite(samples).all()):
-        raise FloatingPointError("the generator gave NaN or infinite values")
+    check_finite(torch.isfinite(samples).all())
     return to_rows(bundle, samples)
 
 
 @torch.inference_mode()
 def to_rows(bundle: Bundle, samples: torch.Tensor) -> Pixels:
     """The generator's output [k, ...], finite, -> images uint8 [k, H, W, C] or points float32 [k, D]."""
+    rows: Pixels = output_of(bundle, samples).cpu().numpy()
+    return rows
+
+
+def output_of(bundle: Bundle, samples: torch.Tensor) -> torch.Tensor:
+    """The same on the device."""
     if bundle.manifest.output.kind == "points":
-        points: NDArray[np.float32] = samples.to(torch.float32).cpu().numpy()
-        return points
+        return samples.to(torch.float32)
     assert bundle.manifest.output.range is not None
     low, high = bundle.manifest.output.range
-    images: NDArray[np.uint8] = to_uint8(samples, low, high).permute(0, 2, 3, 1).contiguous().cpu().numpy()
-    return images
+    return to_uint8(samples, low, high).permute(0, 2, 3, 1).contiguous()
+
+
+def check_finite(finite: torch.Tensor) -> None:
+    """Raises FloatingPointError unless the generator's output was."""
+    if not bool(finite):
+        raise FloatingPointError("the generator gave NaN or infinite values")
 
 
 class Decoder:
@@ -69,7 +76,7 @@ class Decoder:
         while (at := sum(map(len, parts))) < len(latents):
             piece = latents[at : at + most]
             try:
-                parts.append(decode(served.bundles[self._device], piece))
+                parts.append(served.decoders[self._device](piece))
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -86,7 +93,7 @@ class Decoder:
         if missing:
             latents = torch.cat([latents, latents.new_zeros(missing, latents.shape[1])])
         try:
-            return decode(served.bundles[self._device], latents)[: served.batch_rows - missing]
+            return served.decoders[self._device](latents)[: served.batch_rows - missing]
         except Exception as error:
             if not is_out_of_memory(error):
                 raise

@@ -15,7 +15,6 @@ from models.bundle import Bundle
 from models.manifest import NetworkRole
 from sampling.ascent import AscentParameters, ascent_block, trajectory
 from service.engine.accounts import Accounts
-from service.engine.decoding import decode
 from service.engine.errors import NetworkMissing
 from service.engine.jobs import Job
 from service.engine.rows import Pixels, Rows
@@ -27,7 +26,7 @@ FLOAT_BYTES = 4
 
 @dataclass(frozen=True)
 class Work:
-    """``run`` takes a full batch of latents [``rows``(served), d] and gives fields of Rows, one row a latent.
+    """``run`` takes a full batch of latents [``rows``(served), d] on a device and gives fields of Rows, a row a latent.
 
     The batch always has that one shape, filled up with zeros, as a sampler's does: a row's bits do not depend on n.
     ``stage`` is the metric's label. ``row_bytes``: of what a latent comes to. ``decodes``: the rows go through the
@@ -38,20 +37,21 @@ class Work:
     stage: str
     needs: NetworkRole
     rows: Callable[[Served], int]
-    run: Callable[[Bundle, torch.Tensor], Arrays]
+    run: Callable[[Served, int, torch.Tensor], Arrays]
     row_bytes: Callable[[Served], int]
     decodes: bool = False
     key: Hashable = None
 
 
-def _decode(bundle: Bundle, latents: torch.Tensor) -> Arrays:
-    return {"rows": decode(bundle, latents)}
+def _decode(served: Served, device: int, latents: torch.Tensor) -> Arrays:
+    return {"rows": served.decoders[device](latents)}
 
 
 @torch.inference_mode()
-def _score(bundle: Bundle, latents: torch.Tensor) -> Arrays:
-    assert bundle.importance is not None
-    weights = bundle.importance(latents)
+def _score(served: Served, device: int, latents: torch.Tensor) -> Arrays:
+    importance = served.bundles[device].importance
+    assert importance is not None
+    weights = importance(latents)
     if not bool(torch.isfinite(weights).all()):
         raise FloatingPointError("the importance network gave NaN or infinite weights")
     return {"weights": weights.cpu().numpy()}
@@ -77,7 +77,8 @@ def refine(parameters: AscentParameters) -> Work:
     )
 
 
-def _refine(parameters: AscentParameters, bundle: Bundle, latents: torch.Tensor) -> Arrays:
+def _refine(parameters: AscentParameters, served: Served, device: int, latents: torch.Tensor) -> Arrays:
+    bundle = served.bundles[device]
     assert bundle.importance is not None
     path = trajectory(bundle.prior, bundle.importance, latents, parameters)
     if not bool(path.latents.isfinite().all() and path.weights.isfinite().all()):
@@ -136,8 +137,7 @@ def evaluation_turn(accounts: Accounts, job: LatentJob, device: int) -> int:
     batch = np.zeros((rows, given.shape[1]), np.float32)
     batch[: len(given)] = given
     started = perf_counter()
-    bundle = job.served.bundles[device]
-    made = job.work.run(bundle, torch.from_numpy(batch).to(bundle.device))
+    made = job.work.run(job.served, device, torch.from_numpy(batch).to(job.served.bundles[device].device))
     seconds = perf_counter() - started
     job.charge(job.work.stage, seconds)
     if job.work.decodes:

@@ -22,6 +22,7 @@ class EngineOptions:
     ``devices``: where networks run, one loop each; ``auto`` alone: every CUDA device, or the CPU where there is none.
     ``pool_rows``: latents that are chosen ahead for each model, method and parameters in use.
     ``threads``: torch's, of all loops on the CPU together, None for what the container may use.
+    ``trace``: run the generator as one call where it gives the same bytes (onecall.py).
     ``max_proposals_per_sample``: a method that needs more, on average over a window, is refused; a thousand
     proposals of the 4x400 w cost what a hundred decoded images do, so no filter that tight is worth its price.
     """
@@ -36,4 +37,5 @@ class EngineOptions:
     pool_rows: int = 1_024
     devices: tuple[str, ...] = (AUTO,)
     threads: int | None = None
+    trace: bool = True
     max_proposals_per_sample: int = MAX_PROPOSALS_PER_SAMPLE

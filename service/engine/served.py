@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
+
+import torch
 
 from models.bundle import Bundle
 from sampling.sampler import BlockSizes
 from sampling.seeded import SEEDED_SIZES
+from service.engine.rows import Pixels
 from service.engine.scheduler import Lane
 
 SAMPLED, LATENTS = "samples", "latents"
@@ -15,7 +19,7 @@ SAMPLED, LATENTS = "samples", "latents"
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """``bundles``: one and the same, once on each device.
+    """``bundles``: one and the same, once on each device; ``decoders``: latents [k, d] there -> rows in memory.
 
     ``batch_rows``: rows of a generator call, and the canonical shape of seeded work.
 
@@ -26,6 +30,7 @@ class Served:
     """
 
     bundles: tuple[Bundle, ...]
+    decoders: tuple[Callable[[torch.Tensor], Pixels], ...]
     batch_rows: int
     proposal_block: int
     mixes: bool

@@ -14,11 +14,12 @@ from models.bundle import Bundle
 from sampling.methods import bind
 from sampling.randomness import BlockRandomness
 from sampling.sampler import BlockSizes
-from service.engine.decoding import decode
 from service.engine.devices import device_facts
 from service.engine.fingerprint import fingerprint
 from service.engine.methods import available_methods
+from service.engine.onecall import Decode, as_it_is, one_call
 from service.engine.options import EngineOptions
+from service.engine.rows import Pixels
 from service.engine.served import Served
 from service.engine.sizing import rows_for
 from service.engine.supply import SeededSupply
@@ -36,15 +37,16 @@ def warm_up(bundles: Sequence[Bundle], options: EngineOptions, environment: dict
     batch = min(rows_for(bundle, options.batch_rows) for bundle in bundles)
     latents = [probe_latents(bundle, batch) for bundle in bundles]
     mixes = all(map(rows_mix, bundles, latents))
-    seconds = max(_timed(*each) for each in zip(bundles, latents, strict=True)) / batch
-    served = Served(tuple(bundles), batch, options.proposal_block, mixes, seconds, fingerprint="")
+    decoders = tuple(map(one_call if options.trace else as_it_is, bundles, latents))
+    seconds = max(_timed(*each) for each in zip(decoders, latents, strict=True)) / batch
+    served = Served(tuple(bundles), decoders, batch, options.proposal_block, mixes, seconds, fingerprint="")
     prints = [
         fingerprint(
             {**environment, **device_facts(bundle.device), "batch_rows": batch, "mixes": mixes},
             bundle,
-            probe_bits(bundle, rows, served.seeded_blocks),
+            probe_bits(bundle, decoder(rows), served.seeded_blocks),
         )
-        for bundle, rows in zip(bundles, latents, strict=True)
+        for bundle, decoder, rows in zip(bundles, decoders, latents, strict=True)
     ]
     return replace(served, fingerprint=prints[0], alike=len(set(prints)) == 1)
 
@@ -74,8 +76,8 @@ def rows_mix(bundle: Bundle, latents: torch.Tensor) -> bool:
     return True
 
 
-def probe_bits(bundle: Bundle, latents: torch.Tensor, sizes: BlockSizes) -> str:
-    """Digest of the first canonical work of a fixed seed: a block of ``PROBED``, one decoded batch.
+def probe_bits(bundle: Bundle, rows: Pixels, sizes: BlockSizes) -> str:
+    """Digest of the first canonical work of a fixed seed: a block of ``PROBED``; ``rows`` of one decoded batch.
 
     It measures what this machine and these libraries make of the same code. Only methods whose block is one call of w
     are run, a few milliseconds each; one that decodes or climbs takes up to seconds for a block, which every start
@@ -83,7 +85,7 @@ def probe_bits(bundle: Bundle, latents: torch.Tensor, sizes: BlockSizes) -> str:
     version number of the streams' laws would have to be raised by hand, and a forgotten one lets an old ETag
     stand for new bytes; the source cannot be forgotten, and a needless change costs caches one refill.
     """
-    digest = hashlib.sha256(decode(bundle, latents).tobytes())
+    digest = hashlib.sha256(rows.tobytes())
     for method in PROBED:
         if method not in available_methods(bundle):
             continue
@@ -98,12 +100,12 @@ def probe_bits(bundle: Bundle, latents: torch.Tensor, sizes: BlockSizes) -> str:
     return digest.hexdigest()
 
 
-def _timed(bundle: Bundle, latents: torch.Tensor) -> float:
+def _timed(decoder: Decode, latents: torch.Tensor) -> float:
     """Seconds of a full batch, the quickest of a few."""
 
     def once() -> float:
         started = perf_counter()
-        decode(bundle, latents)  # comes back when the rows lie in the machine's memory
+        decoder(latents)  # comes back when the rows lie in the machine's memory
         return perf_counter() - started
 
     return min(once() for _ in range(TIMED_BATCHES))

@@ -40,11 +40,11 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def start(bundles: Path) -> Iterator[Callable[..., Engine]]:
-    """Start engines; each is closed after the test."""
+    """Start engines; each is closed after the test. Not traced: a test may put something in a generator's place."""
     engines: list[Engine] = []
 
     def start_engine(root: Path = bundles, default: str | None = "images", **options: Any) -> Engine:
-        dials = {"batch_rows": BATCH, "proposal_block": BLOCK, "threads": 1, "pool_rows": 0, **options}
+        dials = {"batch_rows": BATCH, "proposal_block": BLOCK, "threads": 1, "pool_rows": 0, "trace": False, **options}
         engines.append(Engine(root, default, EngineOptions(**dials), Metrics()))
         engines[-1].start()
         return engines[-1]
