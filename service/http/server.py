@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -50,12 +51,21 @@ def serve(settings: Settings) -> int:
     except BaseException:
         listener.close()
         raise
-    DrainingServer(create_app(engine, settings, gate, tracer), settings).run(sockets=[listener])
+    server = DrainingServer(create_app(engine, settings, gate, tracer), settings)
+    spare_the_collector()
+    server.run(sockets=[listener])
     if not engine.close(LAST_SECONDS):
         logger.error("a batch did not end in time", extra={"seconds": LAST_SECONDS})
         _exit_now()
     logger.info("stopped")
     return 0
+
+
+def spare_the_collector() -> None:
+    """What is there now stays: 220,000 objects of torch and of ours that a full collection would walk through again and
+    again, a tenth of a second each time, while nobody is answered."""
+    gc.collect()
+    gc.freeze()
 
 
 def _exit_now() -> NoReturn:

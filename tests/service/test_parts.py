@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 from pathlib import Path
@@ -19,6 +20,7 @@ from service.engine.errors import CatalogError
 from service.engine.shares import fair_shares
 from service.engine.threads import cpu_quota, usable_threads
 from service.http.conditional import matches
+from service.http.server import spare_the_collector
 from service.logs import JsonFormatter, PrettyFormatter
 from service.settings import SettingsRefused, load_settings
 
@@ -182,3 +184,14 @@ def test_a_log_line_is_one_json_object_even_with_a_traceback() -> None:
     assert (document["event"], document["request_id"], document["level"]) == ("it broke", "a\nb", "error")
     assert "ValueError: two" in document["traceback"]
     assert "it broke  request_id=" in PrettyFormatter().format(record)
+
+
+def test_the_collector_passes_over_what_is_there_when_serving_begins() -> None:
+    try:
+        spare_the_collector()
+        spared = gc.get_freeze_count()
+        assert spared > 10_000
+        gc.collect()
+        assert gc.get_freeze_count() == spared
+    finally:
+        gc.unfreeze()
