@@ -26,7 +26,8 @@ from training.data.catalog import load
 from training.data.dataset import DataError, Dataset
 from training.device import choose_device
 from training.errors import TrainingRefused
-from training.evaluation.report import evaluate, write_report
+from training.evaluation.files import write_report
+from training.evaluation.report import evaluate
 from training.gan import train_gan
 from training.pilot.add import add_pilot, measure_pilot
 from training.pipeline import add_features, curve_of_run, gan_bundle, other_weights, weights_bundle

@@ -69,7 +69,7 @@ def bundle_folders(root: Path) -> list[Path]:
     return sorted(path.parent for path in root.glob(f"*/{MANIFEST_FILE}"))
 
 
-def load_catalog(root: Path, default: str | None) -> Catalog:
+def load_catalog(root: Path, default: str | None, allow_rejected: bool = False) -> Catalog:
     """Load every bundle under ``root``. Raises CatalogError if there is none or the default one is broken."""
     folders = bundle_folders(root)
     if not folders:
@@ -78,7 +78,7 @@ def load_catalog(root: Path, default: str | None) -> Catalog:
         )
     models: dict[str, Model] = {}
     for folder in folders:
-        model = load_model(folder)
+        model = load_model(folder, allow_rejected)
         if model.name in models:
             other = models[model.name].folder
             model = Model(folder.resolve().name, folder, None, f"{folder} has the same name as {other}.")
@@ -91,14 +91,25 @@ def load_catalog(root: Path, default: str | None) -> Catalog:
     return Catalog(models, chosen)
 
 
-def load_model(folder: Path) -> Model:
-    """One bundle; what is wrong with it becomes its ``broken`` sentence."""
+def load_model(folder: Path, allow_rejected: bool = False) -> Model:
+    """One bundle; what is wrong with it becomes its ``broken`` sentence. Weights that the quality gate rejected are
+    withheld unless ``allow_rejected``."""
     try:
         bundle = load_bundle(folder)
         _check_servable(folder, bundle)
     except BundleError as error:
         return Model(folder.resolve().name, folder, None, str(error))
-    return Model(bundle.name, folder, bundle)
+    return Model(bundle.name, folder, bundle if allow_rejected else without_rejected_weights(bundle))
+
+
+def without_rejected_weights(bundle: Bundle) -> Bundle:
+    """``bundle`` as it may be served: w only if the quality gate did not reject it."""
+    importance = bundle.manifest.importance
+    if importance is None or importance.verdict != "rejected":
+        return bundle
+    said = (importance.reason or "it gave no reason").rstrip(".")
+    reason = f"rejected by the quality gate: {said}; WINNOW_ALLOW_REJECTED_WEIGHTS=true would serve it all the same"
+    return bundle.without("importance", reason)
 
 
 def _first_loaded(models: dict[str, Model]) -> str:

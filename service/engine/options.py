@@ -22,6 +22,7 @@ class EngineOptions:
     ``threads``: torch's, None for what the container may use.
     ``max_proposals_per_sample``: a method that needs more, on average over a window, is refused; a thousand
     proposals of the 4x400 w cost what a hundred decoded images do, so no filter that tight is worth its price.
+    ``allow_rejected_weights``: serve w that the quality gate rejected; unfiltered samples are better than worse ones.
     """
 
     batch_rows: int | None = None
@@ -34,3 +35,4 @@ class EngineOptions:
     pool_rows: int = 1_024
     threads: int | None = None
     max_proposals_per_sample: int = MAX_PROPOSALS_PER_SAMPLE
+    allow_rejected_weights: bool = False

@@ -45,7 +45,7 @@ class Shelf:
     def fill(self, threads: int) -> None:
         """Everything under the root, on the device thread. Raises CatalogError when there is nothing to serve."""
         self.environment.update(environment(threads))
-        catalog = load_catalog(self._root, self._default)
+        catalog = load_catalog(self._root, self._default, self._options.allow_rejected_weights)
         self._metrics.prepare([bundle.name for bundle in catalog.loaded()], tuple(METHODS))
         for model in catalog.models.values():
             if model.broken is not None:
@@ -66,7 +66,7 @@ class Shelf:
             threads = torch.get_num_threads()
             torch.set_num_threads(1)  # of this thread: the device keeps its own
             try:
-                model = load_model(folder)
+                model = load_model(folder, self._options.allow_rejected_weights)
             finally:
                 torch.set_num_threads(threads)
             if model.broken is not None:
@@ -130,4 +130,6 @@ class Shelf:
         served = warm_up(model.bundle, self._options, self.environment)
         facts = {"warm_ms": round(1e3 * (perf_counter() - started)), "batch_rows": served.batch_rows}
         logger.info("model loaded", extra={"model": model.name, **facts, "rows_mix": served.mixes})
+        for role, reason in model.bundle.withheld.items():
+            logger.warning("network withheld", extra={"model": model.name, "network": role, "reason": reason})
         return replace(model, served=served)

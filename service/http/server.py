@@ -67,7 +67,10 @@ def _exit_now() -> NoReturn:
 def build_engine(settings: Settings, metrics: Metrics) -> Engine:
     """An engine, not started, as the settings want it."""
     most = settings.limits.max_proposals_per_sample
-    options = EngineOptions(**settings.engine.model_dump(), max_proposals_per_sample=most)
+    rejected = settings.allow_rejected_weights
+    options = EngineOptions(
+        **settings.engine.model_dump(), max_proposals_per_sample=most, allow_rejected_weights=rejected
+    )
     return Engine(settings.bundles, settings.default_model, options, metrics)
 
 
