@@ -9,7 +9,8 @@ weights of a case are a fixed network; where they must be passed or rejected is 
 - ``noise``: latentRS with weights 0 or 3 by a latent coordinate that the generator ignores: the prior's own law;
 - ``perfect``: the same with a generator that makes the data's own law;
 - ``mixture``: prior against prior, 25 Gaussians of which 10% of the samples lie between the modes;
-- ``good`` (to be passed): latentRS with the oracle's weights, which reject three quarters of the junk.
+- ``good-average``, ``good-wide``, ``good-shifted`` (to be passed): weights that reject three quarters of the junk,
+  which is too average, too wide, or elsewhere.
 
 ``--keep`` holds one JSON line a trial: the same command, run again, goes on where it was stopped.
 """
@@ -32,7 +33,8 @@ from training.evaluation.compare import compare
 from training.evaluation.gate import judge
 from training.metrics.intervals import CONFIDENCE
 
-DIM, JUNK, JUNK_SCALE = 16, 0.4, 2.0
+DIM, JUNK = 16, 0.4
+KINDS = {"average": (0.3, 0.0), "wide": (2.0, 0.0), "shifted": (1.0, 0.8)}
 BETWEEN = 0.1
 PER_REAL = 4
 KEPT_JUNK = 0.25
@@ -53,12 +55,14 @@ def normal(n: int, rng: torch.Generator) -> torch.Tensor:
     return torch.randn(n, DIM, generator=rng)
 
 
-def junk(share: float) -> Draw:
-    """N(0, I), a ``share`` of it stretched."""
+def junk(kind: str, share: float = JUNK) -> Draw:
+    """N(0, I), a ``share`` of it scaled or moved."""
+    scale, shift = KINDS[kind]
 
     def draw(n: int, rng: torch.Generator) -> torch.Tensor:
         spoilt = torch.rand(n, 1, generator=rng) < share
-        return torch.where(spoilt, JUNK_SCALE, 1.0) * torch.randn(n, DIM, generator=rng)
+        rows = torch.randn(n, DIM, generator=rng)
+        return torch.where(spoilt, rows * scale + shift, rows)
 
     return draw
 
@@ -86,11 +90,11 @@ def grid_with_bridges(n: int, rng: torch.Generator) -> torch.Tensor:
 
 GOOD_JUNK = JUNK * KEPT_JUNK / (JUNK * KEPT_JUNK + 1 - JUNK)
 CASES = {
-    "prior": Case(normal, junk(JUNK), junk(JUNK)),
-    "noise": Case(normal, junk(JUNK), thinned(junk(JUNK))),
+    "prior": Case(normal, junk("shifted"), junk("shifted")),
+    "noise": Case(normal, junk("shifted"), thinned(junk("shifted"))),
     "perfect": Case(normal, normal, thinned(normal)),
     "mixture": Case(grid, grid_with_bridges, grid_with_bridges),
-    "good": Case(normal, junk(JUNK), junk(GOOD_JUNK)),
+    **{f"good-{kind}": Case(normal, junk(kind), junk(kind, GOOD_JUNK)) for kind in KINDS},
 }
 
 

@@ -23,10 +23,7 @@ def marginal_precision(real: torch.Tensor, fake: torch.Tensor, weights: torch.Te
     A w that knows bad samples has a curve that falls; the standard error is binomial.
     """
     real, fake = real[:REAL_ROWS], fake[:FAKE_ROWS]
-    radii = knn_radii(real, DEFAULT_K)
-    inside = torch.zeros(len(fake), dtype=torch.bool)
-    for rows, distance in distance_blocks(real, fake):
-        inside |= (distance <= radii[rows, None]).any(dim=0)
+    inside = in_balls(real, knn_radii(real, DEFAULT_K), fake)
     order = weights[: len(fake)].cpu().argsort(descending=True, stable=True)
     slices = max(1, min(SLICES, len(fake) // LEAST_SLICE))
     curve, kept = [], 0
@@ -35,6 +32,14 @@ def marginal_precision(real: torch.Tensor, fake: torch.Tensor, weights: torch.Te
         error = sqrt(precision * (1 - precision) / len(part))
         curve.append({"kept": kept / len(fake), "precision": precision, "standard_error": error})
     return curve
+
+
+def in_balls(real: torch.Tensor, radii: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+    """Whether each of ``fake`` [n, d] lies in the ball of at least one of ``real``, bool [n]: what precision counts."""
+    inside = torch.zeros(len(fake), dtype=torch.bool)
+    for rows, distance in distance_blocks(real, fake):
+        inside |= (distance <= radii[rows, None]).any(dim=0)
+    return inside
 
 
 def weight_histogram(weights: torch.Tensor, cap: float) -> dict[str, Any]:

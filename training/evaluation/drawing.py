@@ -82,9 +82,14 @@ def decode(bundle: Bundle, drawn: Draw, rows: slice = slice(None)) -> torch.Tens
         samples = drawn.samples[rows].cpu()
     else:
         samples = torch.cat([bundle.generator(block).cpu() for block in drawn.latents[rows].split(DECODE_BLOCK)])
+    return as_delivered(bundle, samples)
+
+
+def as_delivered(bundle: Bundle, samples: torch.Tensor) -> torch.Tensor:
+    """The generator's output as a user gets it, on the CPU: points, or uint8 images."""
     if bundle.manifest.output.kind == "points":
-        return samples
-    return to_uint8(samples, *(bundle.manifest.output.range or (-1.0, 1.0)))
+        return samples.cpu()
+    return to_uint8(samples.cpu(), *(bundle.manifest.output.range or (-1.0, 1.0)))
 
 
 def acceptance(cost: Cost) -> dict[str, float]:

@@ -20,11 +20,13 @@ def register(commands: Any) -> None:
     parser.add_argument("--methods", help="all, or names with commas between them (default: the latent methods)")
     gate_limits(parser)
     parser.add_argument("--rows-per-real", type=whole(1, 10), help="generated rows a method to each test row")
-    parser.add_argument(
-        "--seeds", type=Path, nargs="*", default=[], help="bundles with weights of other training seeds"
-    )
+    parser.add_argument("--seeds", type=Path, nargs="*", default=[], help="bundles of other training seeds of w")
     parser.add_argument("--against", type=Path, nargs="*", default=[], help="bundles with weights of other objectives")
     parser.add_argument("--gan-run", type=Path, help="run folder of the generator, for its curve over training steps")
+    text = "also measure whether filtering can pay; a bundle without weights gets that alone"
+    parser.add_argument("--latent-geometry", action="store_true", help=text)
+    text = "latents of the regression on classes (default: 100000)"
+    parser.add_argument("--geometry-rows", type=whole(100), default=100_000, help=text)
     parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=threads)
@@ -33,27 +35,54 @@ def register(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from models.bundle import load_bundle
+    from models.manifest import SCHEMA_VERSION
     from training.data.catalog import load
     from training.device import choose_device
-    from training.evaluation.files import write_report
-    from training.evaluation.report import evaluate
-    from training.pipeline import curve_of_run, other_weights
+    from training.evaluation.files import PAGE_FILE, write_report
+    from training.evaluation.page.document import render
     from training.shapes import check_bundle_fits, check_enough_to_measure
 
     check_writable(args.bundle, "the bundle")
     device = choose_device(args.device, args.threads)
     bundle = load_bundle(args.bundle, device)
-    train, test = load(args.data, "train"), load(args.data, "test")
-    check_bundle_fits(bundle, train, test)
-    check_enough_to_measure(train, test)
+    train = load(args.data, "train")
+    check_bundle_fits(bundle, train)
+    report: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "model": bundle.name, "bundle_digest": bundle.digest}
+    material = None
+    if bundle.importance is not None or not args.latent_geometry:
+        test = load(args.data, "test")
+        check_bundle_fits(bundle, test)
+        check_enough_to_measure(train, test)
+        report, material = measure(args, bundle, train, test, device)
+        _print(report)
+    if args.latent_geometry:
+        report["latent_geometry"] = found = geometry_of(args, bundle, train, device)
+        print(found["sentence"])
+    path = write_report(report, args.bundle, render(report, material))
+    print(f"written to {path} and {PAGE_FILE}")
+    return 0
+
+
+def measure(args: argparse.Namespace, bundle: Any, train: Any, test: Any, device: Any) -> tuple[dict[str, Any], Any]:
+    """The report of a bundle with weights, and what its pictures are made of."""
+    from models.bundle import load_bundle
+    from training.evaluation.material import gather
+    from training.evaluation.report import evaluate
+    from training.pipeline import curve_of_run, other_weights
+
     others, seeds = (other_weights(bundle, folders) for folders in (args.against, args.seeds))
     report = evaluate(bundle, train, test, args.seed, device, others, options_of(args), seeds)
+    material = gather(bundle, train, test, args.seed, device)
+    report["pictures"] = material.numbers()
     if args.gan_run:
         report["generator_curve"] = curve_of_run(args.gan_run, load_bundle(args.bundle), train, test)  # CPU only
-    path = write_report(report, args.bundle)
-    _print(report)
-    print(f"written to {path}")
-    return 0
+    return report, material
+
+
+def geometry_of(args: argparse.Namespace, bundle: Any, train: Any, device: Any) -> dict[str, Any]:
+    from training.evaluation.geometry import GeometryRows, latent_geometry
+
+    return latent_geometry(bundle, train, args.seed, device, GeometryRows(args.geometry_rows))
 
 
 def options_of(args: argparse.Namespace) -> Any:
