@@ -58,7 +58,7 @@ def weights_run(gan_run: Path, data: str, tmp_path_factory: pytest.TempPathFacto
 def weights(gan_run: Path, data: str, out: Path, objective: str = "energy") -> list[str]:
     arguments = ["--objective", objective, "--steps", "6", "--pool-rows", "3000", "--hidden", "8", "8"]
     source = ["--bundle", str(gan_run / "bundle"), "--data", data, "--out", str(out), "--device", "cpu"]
-    return ["train", "weights", *source, *arguments]
+    return ["train", "weights", *source, *arguments, "--no-gate"]
 
 
 def test_a_gan_run_ends_in_a_bundle_with_generator_and_critic(gan_run: Path) -> None:
@@ -90,6 +90,37 @@ def test_trained_weights_are_normalised_and_calibrated(weights_run: Path) -> Non
     assert manifest.importance.objective == "energy"
     assert manifest.calibration.mean_weight == pytest.approx(1.0, abs=0.02)
     assert manifest.calibration.acceptance_rate == pytest.approx(1 / 3, abs=0.01)
+
+
+def test_weights_that_the_gate_rejects_are_saved_with_the_reason_and_the_exit_code_says_so(
+    gan_run: Path, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [argument for argument in weights(gan_run, data, tmp_path) if argument != "--no-gate"]
+    assert main(arguments) == 1
+    spec = load_bundle(tmp_path / "bundle").manifest.importance
+    assert spec is not None and spec.verdict == "rejected" and spec.reason is not None
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error == f"winnow: the weights are rejected by the quality gate: {spec.reason}"
+    assert json.loads((tmp_path / "weights.json").read_text())["gate"]["verdict"] == "rejected"
+
+
+def test_without_the_gate_weights_are_unchecked_and_the_same(weights_run: Path, gan_run: Path, data: str) -> None:
+    unchecked = load_bundle(weights_run / "bundle").manifest
+    assert unchecked.importance is not None and unchecked.importance.verdict == "unchecked"
+    assert json.loads((weights_run / "weights.json").read_text())["gate"] is None
+
+
+def test_an_interrupted_gate_leaves_the_last_bundle(
+    weights_run: Path, gan_run: Path, data: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = load_bundle(weights_run / "bundle").digest
+    monkeypatch.setattr("training.pipeline.check_weights", interrupted)
+    arguments = [argument for argument in weights(gan_run, data, weights_run) if argument != "--no-gate"]
+    assert main(arguments) == 130
+    assert load_bundle(weights_run / "bundle").digest == before
 
 
 @pytest.mark.parametrize("objective", ["transport-raw", "adversarial", "paper"])
@@ -128,7 +159,8 @@ def test_the_report_names_protocol_acceptance_and_verdict(
     calibration = load_bundle(weights_run / "bundle").manifest.calibration
     assert calibration is not None
     assert abs(rate["rate"] - calibration.acceptance_rate) < 5 * rate["standard_error"]
-    assert {"prior", "latentrs", "floor"} == set(report["spaces"][0]["methods"])
+    assert {"floor", "prior", "latentrs", "latentga", "latentrsga"} == set(report["spaces"][0]["methods"])
+    assert report["gate"]["verdict"] == "rejected" and report["cost"]["latentga"]["gradient_steps"] == 10
     assert "latentrs:" in capsys.readouterr().out
 
 

@@ -84,7 +84,7 @@ def front(points: dict[str, tuple[float, float, float]], titles: tuple[str, str]
     for name, (x, y, shade) in points.items():
         r, g, b = ramp(np.float32(shade)).tolist()  # type: ignore[arg-type]
         fill = f"rgb({r},{g},{b})"
-        told = f"{escape(name)}: {colour} {shade:.3f}"
+        told = escape(f"{name}: {colour} {shade:.3f}")
         dot = (
             f'<circle class="dot" cx="{sx(x):.1f}" cy="{sy(y):.1f}" r="7" fill="{fill}"><title>{told}</title></circle>'
         )
