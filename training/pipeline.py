@@ -24,7 +24,7 @@ from training.errors import TrainingRefused
 from training.evaluation.check import check_weights, split_for_gate
 from training.evaluation.curve import generator_curve
 from training.evaluation.gate import Limits
-from training.evaluation.report import spaces_of
+from training.evaluation.report import require_weights, spaces_of
 from training.features import accuracy, train_classifier
 from training.gan import CHECKPOINT, CONFIG, SNAPSHOTS, GanConfig
 from training.weights.calibrate import calibrate
@@ -153,6 +153,22 @@ def save_with_weights(bundle: Bundle, network: ImportanceNetwork, objective: str
     """``bundle`` with ``network`` as its importance network, calibrated on fresh latents, unchecked by the gate."""
     weighted = with_weights(bundle, network, objective)
     return save_bundle(out, weighted.manifest, weighted.networks)
+
+
+def gate_bundle(folder: Path, data: Dataset, device: torch.device, limits: Limits, seed: int = 0) -> GateVerdict:
+    """The gate's verdict on the weights of a bundle on disk, written into it; one that was given already stands.
+
+    ``data``: the training data that they were trained on by ``weights_bundle``, whose gate rows they never saw.
+    """
+    bundle = load_bundle(folder, device)
+    require_weights(bundle)
+    assert bundle.manifest.importance is not None
+    if bundle.manifest.importance.verdict == "unchecked":
+        gate = check_weights(bundle, *split_for_gate(data), limits, seed, device)
+        bundle = with_verdict(bundle, gate["verdict"], gate["reason"])
+        save_bundle(folder, bundle.manifest, bundle.networks)
+    assert bundle.manifest.importance is not None
+    return bundle.manifest.importance.verdict
 
 
 def with_verdict(bundle: Bundle, verdict: GateVerdict, reason: str) -> Bundle:

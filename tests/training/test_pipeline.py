@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from models.bundle import load_bundle
-from training.pipeline import bundle_name, gan_bundle, other_weights, snapshots
+from models.bundle import load_bundle, read_manifest
+from training.data.catalog import load
+from training.evaluation.gate import Limits
+from training.pipeline import bundle_name, gan_bundle, gate_bundle, other_weights, snapshots
 from winnow.cli import main
 
 GAN = ["train", "gan", "--preset", "gaussians-25", "--batch", "32", "--device", "cpu"]
@@ -104,10 +107,21 @@ def test_weights_that_the_gate_rejects_are_saved_with_the_reason_and_the_exit_co
     assert json.loads((tmp_path / "weights.json").read_text())["gate"]["verdict"] == "rejected"
 
 
-def test_without_the_gate_weights_are_unchecked_and_the_same(weights_run: Path, gan_run: Path, data: str) -> None:
+def test_without_the_gate_weights_are_unchecked(weights_run: Path) -> None:
     unchecked = load_bundle(weights_run / "bundle").manifest
     assert unchecked.importance is not None and unchecked.importance.verdict == "unchecked"
     assert json.loads((weights_run / "weights.json").read_text())["gate"] is None
+
+
+def test_unchecked_weights_can_be_gated_later_and_a_verdict_stands(
+    weights_run: Path, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(weights_run / "bundle", tmp_path / "bundle")
+    train, cpu = load(data, "train"), torch.device("cpu")
+    assert gate_bundle(tmp_path / "bundle", train, cpu, Limits()) == "rejected"
+    assert read_manifest(tmp_path / "bundle").importance.verdict == "rejected"  # type: ignore[union-attr]
+    monkeypatch.setattr("training.pipeline.check_weights", lambda *_: pytest.fail("gated again"))
+    assert gate_bundle(tmp_path / "bundle", train, cpu, Limits()) == "rejected"
 
 
 def test_an_interrupted_gate_leaves_the_last_bundle(
