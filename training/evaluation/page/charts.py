@@ -78,8 +78,9 @@ def grouped_bars(groups: dict[str, Sequence[float]], titles: tuple[str, str]) ->
 
 
 def front(points: dict[str, tuple[float, float, float]], titles: tuple[str, str], colour: str) -> str:
-    """Named (x, y, shade in [0, 1]) as dots, x from 0, y from 0; ``colour`` says what the shade is."""
-    sx, sy = scales((0, 1.15 * max(x for x, _, _ in points.values())), (0, 1.1 * max(y for _, y, _ in points.values())))
+    """Named (x, y, shade in [0, 1]) as dots, the axes around them; ``colour`` says what the shade is."""
+    xs, ys = ([point[axis] for point in points.values()] for axis in (0, 1))
+    sx, sy = scales(_around(xs, 0.1, 0.35), _around(ys, 0.1, 0.1))  # names stand to the right of their dots
     parts = []
     for name, (x, y, shade) in points.items():
         r, g, b = ramp(np.float32(shade)).tolist()  # type: ignore[arg-type]
@@ -100,6 +101,12 @@ def _svg(inside: str, sx: Scale, sy: Scale, titles: tuple[str, str]) -> str:
     names = _text(WIDTH - RIGHT, HEIGHT - 6, titles[0], "end") + _text(4, HEIGHT - 6, titles[1])
     label = escape(f"{titles[1]} over {titles[0]}", quote=True)
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{axes}{ticks}{names}{inside}</svg>'
+
+
+def _around(values: Sequence[float], before: float, behind: float) -> tuple[float, float]:
+    """The range of ``values`` with shares of it before and behind."""
+    span = (max(values) - min(values)) or abs(max(values)) or 1.0
+    return min(values) - before * span, max(values) + behind * span
 
 
 def _ticks(scale: Scale) -> list[float]:
