@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from models.bundle import load_bundle, read_manifest
+from models.bundle import Bundle, load_bundle, read_manifest
 from training.data.catalog import load
+from training.data.dataset import Dataset
 from training.evaluation.gate import Limits
 from training.pipeline import bundle_name, gan_bundle, gate_bundle, other_weights, snapshots
+from training.weights.config import WeightsConfig
+from training.weights.problem import Problem
+from training.weights.train import TrainedWeights, train_weights
 from winnow.cli import main
 
 GAN = ["train", "gan", "--preset", "gaussians-25", "--batch", "32", "--device", "cpu"]
@@ -122,6 +127,26 @@ def test_unchecked_weights_can_be_gated_later_and_a_verdict_stands(
     assert read_manifest(tmp_path / "bundle").importance.verdict == "rejected"  # type: ignore[union-attr]
     monkeypatch.setattr("training.pipeline.check_weights", lambda *_: pytest.fail("gated again"))
     assert gate_bundle(tmp_path / "bundle", train, cpu, Limits()) == "rejected"
+
+
+def test_training_and_the_gate_read_no_row_in_common(
+    gan_run: Path, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Dataset] = {}
+
+    def train(config: WeightsConfig, problem: Problem, *rest: Any) -> TrainedWeights:
+        seen["training"] = problem.real
+        return train_weights(config, problem, *rest)
+
+    def check(bundle: Bundle, held_out: Dataset, *rest: Any) -> dict[str, str]:
+        seen["gate"] = held_out
+        return {"verdict": "passed", "reason": "none"}
+
+    monkeypatch.setattr("training.pipeline.train_weights", train)
+    monkeypatch.setattr("training.pipeline.check_weights", check)
+    assert main([argument for argument in weights(gan_run, data, tmp_path) if argument != "--no-gate"]) == 0
+    training, gate = ({tuple(row) for row in seen[part].samples.tolist()} for part in ("training", "gate"))
+    assert (len(training), len(gate)) == (1_600, 400) and not training & gate
 
 
 def test_an_interrupted_gate_leaves_the_last_bundle(
