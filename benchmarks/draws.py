@@ -14,12 +14,9 @@ from safetensors.torch import save_file
 from models.bundle import Bundle
 from sampling.draw import Cost
 from sampling.methods import METHODS, bind
-from sampling.sampler import BlockSizes, draw
+from sampling.sampler import draw
 from sampling.streams import BlockStream
-from training.evaluation.report import decode
-
-SIZES = BlockSizes(latents=4_096, decoded=480)
-"""480 holds whole candidate sets of 2, 3, 5, 10 and 40."""
+from training.evaluation.drawing import SIZES, decode
 
 
 @dataclass(frozen=True)

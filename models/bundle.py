@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,15 @@ class BundleError(ValueError):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded bundle: manifest and networks, in eval mode and without gradients, on one device."""
+    """A loaded bundle: manifest and networks, in eval mode and without gradients, on one device.
+
+    ``withheld``: networks that lie in the bundle but are not to be used, each with the reason.
+    """
 
     manifest: Manifest
     networks: dict[NetworkRole, nn.Module]
     digest: str
+    withheld: Mapping[NetworkRole, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -61,10 +66,16 @@ class Bundle:
         network = self.networks.get("importance")
         return network if isinstance(network, ImportanceNetwork) else None
 
+    def without(self, role: NetworkRole, reason: str) -> Bundle:
+        """The bundle with a network withheld. Another digest: not everything it makes is the same."""
+        digest = hashlib.sha256(f"{self.digest} without {role}".encode()).hexdigest()
+        networks = {name: network for name, network in self.networks.items() if name != role}
+        return Bundle(self.manifest, networks, digest, {**self.withheld, role: reason})
+
 
 def load_bundle(folder: Path, device: torch.device | str = "cpu") -> Bundle:
     """Load and verify everything: schema, hashes, shapes, finite values, a probe batch. Raises BundleError."""
-    manifest, raw = _read_manifest(folder)
+    manifest, raw = _read(folder)
     networks = {role: _load_network(folder, role, spec) for role, spec in manifest.networks.items()}
     bundle = Bundle(manifest, networks, hashlib.sha256(raw).hexdigest())
     _check_consistency(folder, bundle)
@@ -92,7 +103,12 @@ def save_bundle(folder: Path, manifest: Manifest, networks: dict[NetworkRole, nn
     return final
 
 
-def _read_manifest(folder: Path) -> tuple[Manifest, bytes]:
+def read_manifest(folder: Path) -> Manifest:
+    """``bundle.json`` alone, validated. Raises BundleError."""
+    return _read(folder)[0]
+
+
+def _read(folder: Path) -> tuple[Manifest, bytes]:
     path = folder / MANIFEST_FILE
     try:
         raw = path.read_bytes()

@@ -15,6 +15,7 @@ SCHEMA_VERSION = 1
 NetworkRole = Literal[
     "generator", "importance", "critic", "classifier", "wasserstein_critic", "features", "features_independent"
 ]
+GateVerdict = Literal["passed", "rejected", "unchecked"]
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
 
@@ -46,12 +47,18 @@ class NetworkSpec(_Strict):
 
 
 class ImportanceSpec(_Strict):
-    """How to read w: its head, the cap m, the objective that trained it, and the space it reads."""
+    """How to read w: its head, the cap m, the objective that trained it, the space it reads, what the gate said.
+
+    ``verdict``: of the quality gate at the end of training, ``reason`` in one sentence; a bundle that says nothing was
+    not checked.
+    """
 
     head: Head
     cap: Annotated[float, Field(gt=1)]
     objective: str
     space: Literal["z", "mapped"] = "z"
+    verdict: GateVerdict = "unchecked"
+    reason: str | None = None
 
 
 class Calibration(_Strict):

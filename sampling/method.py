@@ -33,7 +33,12 @@ class Method:
 
     def missing(self, bundle: Bundle) -> list[str]:
         """What ``bundle`` lacks, in words; empty when it can do this method."""
-        networks = [f"a network '{role}'" for role in self.needs if role not in bundle.networks]
+        networks = [_lacking(bundle, role) for role in self.needs if role not in bundle.networks]
         pilot = bundle.manifest.pilot
         constants = [f"the constants '{name}' of a pilot run" for name in self.pilot if getattr(pilot, name) is None]
         return networks + constants
+
+
+def _lacking(bundle: Bundle, role: NetworkRole) -> str:
+    reason = bundle.withheld.get(role)
+    return f"a network '{role}'" + (f" ({reason})" if reason else "")

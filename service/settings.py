@@ -192,6 +192,8 @@ class Settings(BaseSettings):
     """Form of the log lines; `auto` is `pretty` on a terminal and `json` elsewhere."""
     tracing: bool = False
     """Send OpenTelemetry traces (needs the extra `otel`); OTEL_EXPORTER_OTLP_ENDPOINT says where."""
+    allow_rejected_weights: bool = False
+    """Serve importance weights that the quality gate rejected; without it their methods are `method_unavailable`."""
     http: HttpSettings = HttpSettings()
     engine: EngineSettings = EngineSettings()
     limits: LimitSettings = LimitSettings()

@@ -26,7 +26,10 @@ from training.data.catalog import load
 from training.data.dataset import DataError, Dataset
 from training.device import choose_device
 from training.errors import TrainingRefused
-from training.evaluation.report import evaluate, write_report
+from training.evaluation.files import write_report
+from training.evaluation.material import gather
+from training.evaluation.page.document import render
+from training.evaluation.report import evaluate
 from training.gan import train_gan
 from training.pilot.add import add_pilot, measure_pilot
 from training.pipeline import add_features, curve_of_run, gan_bundle, other_weights, weights_bundle
@@ -151,7 +154,9 @@ def publish(run: Path, chosen: str, folder: Path, recipe: Recipe, out: Path, dev
     if features.exists():
         report["feature_spaces"] = json.loads(features.read_text())
     report["generator_curve"] = curve_of_run(run / "gan", load_bundle(folder), train, test)
-    write_report(report, folder)
+    material = gather(bundle, train, test, REPORT_SEED, device)
+    report["pictures"] = material.numbers()
+    write_report(report, folder, render(report, material))
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(folder, out)
     return out

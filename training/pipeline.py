@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,16 @@ from torch import nn
 from models.bundle import MANIFEST_FILE, Bundle, load_bundle, save_bundle
 from models.generators.cnn28 import Cnn28Generator
 from models.importance import ImportanceNetwork
-from models.manifest import ImportanceSpec, Manifest, NetworkRole, NetworkSpec, OutputSpec, PriorSpec
+from models.manifest import GateVerdict, ImportanceSpec, Manifest, NetworkRole, NetworkSpec, OutputSpec, PriorSpec
 from models.registry import build
 from training.checkpoint import load_checkpoint
 from training.data.catalog import fixed_split
 from training.data.dataset import DataError, Dataset
 from training.errors import TrainingRefused
+from training.evaluation.check import check_weights, split_for_gate
 from training.evaluation.curve import generator_curve
-from training.evaluation.report import spaces_of
+from training.evaluation.gate import Limits
+from training.evaluation.report import require_weights, spaces_of
 from training.features import accuracy, train_classifier
 from training.gan import CHECKPOINT, CONFIG, SNAPSHOTS, GanConfig
 from training.weights.calibrate import calibrate
@@ -119,18 +121,65 @@ def problem_of(bundle: Bundle, data: Dataset, device: torch.device) -> Problem:
 
 
 def weights_bundle(
-    config: WeightsConfig, source: Path, data: Dataset, out: Path, device: torch.device, pools: Path | None = None
+    config: WeightsConfig,
+    source: Path,
+    data: Dataset,
+    out: Path,
+    device: torch.device,
+    pools: Path | None = None,
+    limits: Limits | None = None,
 ) -> TrainedWeights:
-    """Train w for the bundle ``source`` in folder ``out``; the bundle with its weights is ``out / "bundle"``."""
+    """Train w for the bundle ``source`` in folder ``out``; the bundle with its weights is ``out / "bundle"``.
+
+    ``limits``: of the quality gate, whose verdict the bundle records; without them w is "unchecked". The gate comes
+    before anything is saved, so an interrupted one leaves the last bundle. Its rows of ``data`` are kept from training
+    either way.
+    """
     bundle = load_bundle(source, device)
-    trained = train_weights(config, problem_of(bundle, data, device), out, pools)
-    save_with_weights(bundle, trained.network, config.objective.name, out / "bundle")
-    (out / "weights.json").write_text(json.dumps(_record(config, trained), indent=2) + "\n")
+    gate_rows, rest = split_for_gate(data)
+    trained = train_weights(config, problem_of(bundle, rest, device), out, pools)
+    weighted = with_weights(bundle, trained.network, config.objective.name)
+    gate = None
+    if limits is not None:
+        trained.network.to(device)
+        gate = check_weights(weighted, gate_rows, rest, limits, config.seed, device)
+        weighted = with_verdict(weighted, gate["verdict"], gate["reason"])
+    save_bundle(out / "bundle", weighted.manifest, weighted.networks)
+    (out / "weights.json").write_text(json.dumps({**_record(config, trained), "gate": gate}, indent=2) + "\n")
     return trained
 
 
 def save_with_weights(bundle: Bundle, network: ImportanceNetwork, objective: str, out: Path) -> Manifest:
-    """``bundle`` with ``network`` as its importance network, calibrated on fresh latents."""
+    """``bundle`` with ``network`` as its importance network, calibrated on fresh latents, unchecked by the gate."""
+    weighted = with_weights(bundle, network, objective)
+    return save_bundle(out, weighted.manifest, weighted.networks)
+
+
+def gate_bundle(folder: Path, data: Dataset, device: torch.device, limits: Limits, seed: int = 0) -> GateVerdict:
+    """The gate's verdict on the weights of a bundle on disk, written into it; one that was given already stands.
+
+    ``data``: the training data that they were trained on by ``weights_bundle``, whose gate rows they never saw.
+    """
+    bundle = load_bundle(folder, device)
+    require_weights(bundle)
+    assert bundle.manifest.importance is not None
+    if bundle.manifest.importance.verdict == "unchecked":
+        gate = check_weights(bundle, *split_for_gate(data), limits, seed, device)
+        bundle = with_verdict(bundle, gate["verdict"], gate["reason"])
+        save_bundle(folder, bundle.manifest, bundle.networks)
+    assert bundle.manifest.importance is not None
+    return bundle.manifest.importance.verdict
+
+
+def with_verdict(bundle: Bundle, verdict: GateVerdict, reason: str) -> Bundle:
+    """``bundle`` with what the quality gate said of its w."""
+    assert bundle.manifest.importance is not None
+    spec = bundle.manifest.importance.model_copy(update={"verdict": verdict, "reason": reason})
+    return replace(bundle, manifest=bundle.manifest.model_copy(update={"importance": spec}))
+
+
+def with_weights(bundle: Bundle, network: ImportanceNetwork, objective: str) -> Bundle:
+    """``bundle`` with ``network`` as its importance network, calibrated on fresh latents; its digest is none yet."""
     networks: dict[NetworkRole, nn.Module] = {**bundle.networks, "importance": network}
     spec = NetworkSpec(architecture="importance-mlp", config=network.config, sha256=NO_HASH)
     manifest = bundle.manifest.model_copy(
@@ -140,7 +189,7 @@ def save_with_weights(bundle: Bundle, network: ImportanceNetwork, objective: str
             "calibration": calibrate(network, bundle.prior, CALIBRATION_SEED),
         }
     )
-    return save_bundle(out, manifest, networks)
+    return Bundle(manifest, networks, NO_HASH)
 
 
 def bundle_name(data: str) -> str:

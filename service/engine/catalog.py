@@ -78,7 +78,9 @@ def bundle_folders(root: Path) -> list[Path]:
     return sorted(path.parent for path in root.glob(f"*/{MANIFEST_FILE}"))
 
 
-def load_catalog(root: Path, default: str | None, devices: Sequence[torch.device]) -> Catalog:
+def load_catalog(
+    root: Path, default: str | None, devices: Sequence[torch.device], allow_rejected: bool = False
+) -> Catalog:
     """Load every bundle under ``root`` onto each device.
 
     Raises CatalogError if there is none or the default one is broken.
@@ -90,7 +92,7 @@ def load_catalog(root: Path, default: str | None, devices: Sequence[torch.device
         )
     models: dict[str, Model] = {}
     for folder in folders:
-        model = load_model(folder, devices)
+        model = load_model(folder, devices, allow_rejected)
         if model.name in models:
             other = models[model.name].folder
             model = Model(folder.resolve().name, folder, broken=f"{folder} has the same name as {other}.")
@@ -103,14 +105,27 @@ def load_catalog(root: Path, default: str | None, devices: Sequence[torch.device
     return Catalog(models, chosen)
 
 
-def load_model(folder: Path, devices: Sequence[torch.device]) -> Model:
-    """One bundle on each device; what is wrong with it becomes its ``broken`` sentence."""
+def load_model(folder: Path, devices: Sequence[torch.device], allow_rejected: bool = False) -> Model:
+    """One bundle on each device; what is wrong with it becomes its ``broken`` sentence. Weights that the quality gate
+    rejected are withheld unless ``allow_rejected``."""
     try:
         bundles = tuple(load_bundle(folder, device) for device in devices)
         _check_servable(folder, bundles[0])
     except BundleError as error:
         return Model(folder.resolve().name, folder, broken=str(error))
+    if not allow_rejected:
+        bundles = tuple(map(without_rejected_weights, bundles))
     return Model(bundles[0].name, folder, bundles)
+
+
+def without_rejected_weights(bundle: Bundle) -> Bundle:
+    """``bundle`` as it may be served: w only if the quality gate did not reject it."""
+    importance = bundle.manifest.importance
+    if importance is None or importance.verdict != "rejected":
+        return bundle
+    said = (importance.reason or "it gave no reason").rstrip(".")
+    reason = f"rejected by the quality gate: {said}; WINNOW_ALLOW_REJECTED_WEIGHTS=true would serve it all the same"
+    return bundle.without("importance", reason)
 
 
 def _first_loaded(models: dict[str, Model]) -> str:

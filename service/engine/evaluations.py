@@ -89,7 +89,9 @@ def _refine(parameters: AscentParameters, served: Served, device: int, latents: 
 def check_possible(bundle: Bundle, work: Work) -> None:
     """Raises NetworkMissing."""
     if work.needs not in bundle.networks:
-        raise NetworkMissing(f"/{work.name} needs a network '{work.needs}', which bundle {bundle.name} lacks.")
+        kept_back = bundle.withheld.get(work.needs)
+        why = f"which bundle {bundle.name} lacks" if kept_back is None else kept_back
+        raise NetworkMissing(f"/{work.name} needs a network '{work.needs}': {why}.")
 
 
 def check_latents(latents: NDArray[np.float32], dim: int) -> None:

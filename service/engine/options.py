@@ -25,6 +25,7 @@ class EngineOptions:
     ``trace``: run the generator as one call where it gives the same bytes (onecall.py).
     ``max_proposals_per_sample``: a method that needs more, on average over a window, is refused; a thousand
     proposals of the 4x400 w cost what a hundred decoded images do, so no filter that tight is worth its price.
+    ``allow_rejected_weights``: serve w that the quality gate rejected; unfiltered samples are better than worse ones.
     """
 
     batch_rows: int | None = None
@@ -39,3 +40,4 @@ class EngineOptions:
     threads: int | None = None
     trace: bool = True
     max_proposals_per_sample: int = MAX_PROPOSALS_PER_SAMPLE
+    allow_rejected_weights: bool = False

@@ -46,7 +46,7 @@ class Shelf:
     def fill(self, threads: int) -> None:
         """Everything under the root, on the device thread. Raises CatalogError when there is nothing to serve."""
         self.environment.update(environment(threads))
-        catalog = load_catalog(self._root, self._default, self._devices)
+        catalog = load_catalog(self._root, self._default, self._devices, self._options.allow_rejected_weights)
         self._metrics.prepare([bundle.name for bundle in catalog.loaded()], tuple(METHODS))
         for model in catalog.models.values():
             if model.broken is not None:
@@ -67,7 +67,7 @@ class Shelf:
             threads = torch.get_num_threads()
             torch.set_num_threads(1)  # of this thread: the device keeps its own
             try:
-                model = load_model(folder, self._devices)
+                model = load_model(folder, self._devices, self._options.allow_rejected_weights)
             finally:
                 torch.set_num_threads(threads)
             if model.broken is not None:
@@ -137,4 +137,6 @@ class Shelf:
         served = warm_up(model.bundles, self._options, self.environment)
         facts = {"warm_ms": round(1e3 * (perf_counter() - started)), "batch_rows": served.batch_rows}
         logger.info("model loaded", extra={"model": model.name, **facts, "rows_mix": served.mixes})
+        for role, reason in model.bundles[0].withheld.items():
+            logger.warning("network withheld", extra={"model": model.name, "network": role, "reason": reason})
         return replace(model, served=served)

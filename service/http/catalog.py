@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from service.engine.catalog import Model
 from service.engine.encoders.formats import largest, usable_formats
 from service.engine.errors import UnknownModel
 from service.engine.methods import available_methods, default_method, describe_dial, describe_methods
+from service.http.negotiation import best_type
 from service.http.problems import PROBLEM_MEDIA_TYPE, Problem, ProblemError
 from service.http.state import Service, service_of
 
-REPORT_FILE = "report.json"
+REPORT_FILE, PAGE_FILE = "report.json", "report.html"
+# The page has pictures and styles in itself and nothing else: whatever else somebody put into it does nothing.
+PAGE_POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'; sandbox"
+)
 router = APIRouter()
 _NOT_FOUND: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem, "content": {PROBLEM_MEDIA_TYPE: {}}}}
+_REPORT: dict[int | str, dict[str, Any]] = {**_NOT_FOUND, 200: {"content": {"application/json": {}, "text/html": {}}}}
 
 
 @router.get("/models")
@@ -43,12 +51,18 @@ async def show_model(request: Request, name: str) -> dict[str, Any]:
     }
 
 
-@router.get("/models/{name}/report", responses=_NOT_FOUND)
+@router.get("/models/{name}/report", responses=_REPORT)
 def show_report(request: Request, name: str) -> Response:
-    """``report.json`` of the quality gate, as it lies in the bundle."""
-    path = _find(service_of(request), name).folder / REPORT_FILE
+    """The report of the quality gate as it lies in the bundle: report.json, or to a browser report.html where there
+    is one."""
+    folder = _find(service_of(request), name).folder
+    headers = {"Vary": "Accept"}
+    if best_type(request.headers.get("accept") or "*/*", ("application/json", "text/html")) == "text/html":
+        with suppress(OSError):
+            page = (folder / PAGE_FILE).read_bytes()
+            return HTMLResponse(page, headers={**headers, "Content-Security-Policy": PAGE_POLICY})
     try:
-        return Response(path.read_bytes(), media_type="application/json")
+        return Response((folder / REPORT_FILE).read_bytes(), media_type="application/json", headers=headers)
     except OSError as error:
         raise ProblemError("report_not_found", f"Model {name} has no {REPORT_FILE}.") from error
 

@@ -30,10 +30,15 @@ def choose_format(name: str | None, accept: str | None, bundle: Bundle, images: 
 
 def best_format(accept: str, formats: Mapping[str, Format]) -> Format | None:
     """The format with the highest quality; among equals the first of ``formats`` (RFC 9110, section 12.5.1)."""
+    best = best_type(accept, tuple(fmt.media_type for fmt in formats.values()))
+    return next((fmt for fmt in formats.values() if fmt.media_type == best), None)
+
+
+def best_type(accept: str, media_types: tuple[str, ...]) -> str | None:
+    """The media type with the highest quality, among equals the first; None where none is accepted."""
     ranges = [_parse_range(part) for part in accept.split(",") if part.strip()]
-    ranked = [(_quality(fmt.media_type, ranges), fmt) for fmt in formats.values()]
-    quality, best = max(ranked, key=lambda pair: pair[0])
-    return best if quality > 0 else None
+    best = max(media_types, key=lambda media_type: _quality(media_type, ranges))
+    return best if _quality(best, ranges) > 0 else None
 
 
 def _parse_range(part: str) -> tuple[str, float]:

@@ -77,7 +77,12 @@ def _exit_now() -> NoReturn:
 def build_engine(settings: Settings, metrics: Metrics) -> Engine:
     """An engine, not started, as the settings want it."""
     most = settings.limits.max_proposals_per_sample
-    options = EngineOptions(**settings.engine.model_dump(), devices=settings.devices, max_proposals_per_sample=most)
+    options = EngineOptions(
+        **settings.engine.model_dump(),
+        devices=settings.devices,
+        max_proposals_per_sample=most,
+        allow_rejected_weights=settings.allow_rejected_weights,
+    )
     return Engine(settings.bundles, settings.default_model, options, metrics)
 
 

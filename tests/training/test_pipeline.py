@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from models.bundle import load_bundle
-from training.pipeline import bundle_name, gan_bundle, other_weights, snapshots
+from models.bundle import Bundle, load_bundle, read_manifest
+from training.data.catalog import load
+from training.data.dataset import Dataset
+from training.evaluation.gate import Limits
+from training.pipeline import bundle_name, gan_bundle, gate_bundle, other_weights, snapshots
+from training.weights.config import WeightsConfig
+from training.weights.problem import Problem
+from training.weights.train import TrainedWeights, train_weights
 from winnow.cli import main
 
 GAN = ["train", "gan", "--preset", "gaussians-25", "--batch", "32", "--device", "cpu"]
@@ -58,7 +66,7 @@ def weights_run(gan_run: Path, data: str, tmp_path_factory: pytest.TempPathFacto
 def weights(gan_run: Path, data: str, out: Path, objective: str = "energy") -> list[str]:
     arguments = ["--objective", objective, "--steps", "6", "--pool-rows", "3000", "--hidden", "8", "8"]
     source = ["--bundle", str(gan_run / "bundle"), "--data", data, "--out", str(out), "--device", "cpu"]
-    return ["train", "weights", *source, *arguments]
+    return ["train", "weights", *source, *arguments, "--no-gate"]
 
 
 def test_a_gan_run_ends_in_a_bundle_with_generator_and_critic(gan_run: Path) -> None:
@@ -90,6 +98,68 @@ def test_trained_weights_are_normalised_and_calibrated(weights_run: Path) -> Non
     assert manifest.importance.objective == "energy"
     assert manifest.calibration.mean_weight == pytest.approx(1.0, abs=0.02)
     assert manifest.calibration.acceptance_rate == pytest.approx(1 / 3, abs=0.01)
+
+
+def test_weights_that_the_gate_rejects_are_saved_with_the_reason_and_the_exit_code_says_so(
+    gan_run: Path, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [argument for argument in weights(gan_run, data, tmp_path) if argument != "--no-gate"]
+    assert main(arguments) == 1
+    spec = load_bundle(tmp_path / "bundle").manifest.importance
+    assert spec is not None and spec.verdict == "rejected" and spec.reason is not None
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error == f"winnow: the weights are rejected by the quality gate: {spec.reason}"
+    assert json.loads((tmp_path / "weights.json").read_text())["gate"]["verdict"] == "rejected"
+
+
+def test_without_the_gate_weights_are_unchecked(weights_run: Path) -> None:
+    unchecked = load_bundle(weights_run / "bundle").manifest
+    assert unchecked.importance is not None and unchecked.importance.verdict == "unchecked"
+    assert json.loads((weights_run / "weights.json").read_text())["gate"] is None
+
+
+def test_unchecked_weights_can_be_gated_later_and_a_verdict_stands(
+    weights_run: Path, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(weights_run / "bundle", tmp_path / "bundle")
+    train, cpu = load(data, "train"), torch.device("cpu")
+    assert gate_bundle(tmp_path / "bundle", train, cpu, Limits()) == "rejected"
+    assert read_manifest(tmp_path / "bundle").importance.verdict == "rejected"  # type: ignore[union-attr]
+    monkeypatch.setattr("training.pipeline.check_weights", lambda *_: pytest.fail("gated again"))
+    assert gate_bundle(tmp_path / "bundle", train, cpu, Limits()) == "rejected"
+
+
+def test_training_and_the_gate_read_no_row_in_common(
+    gan_run: Path, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Dataset] = {}
+
+    def train(config: WeightsConfig, problem: Problem, *rest: Any) -> TrainedWeights:
+        seen["training"] = problem.real
+        return train_weights(config, problem, *rest)
+
+    def check(bundle: Bundle, held_out: Dataset, *rest: Any) -> dict[str, str]:
+        seen["gate"] = held_out
+        return {"verdict": "passed", "reason": "none"}
+
+    monkeypatch.setattr("training.pipeline.train_weights", train)
+    monkeypatch.setattr("training.pipeline.check_weights", check)
+    assert main([argument for argument in weights(gan_run, data, tmp_path) if argument != "--no-gate"]) == 0
+    training, gate = ({tuple(row) for row in seen[part].samples.tolist()} for part in ("training", "gate"))
+    assert (len(training), len(gate)) == (1_600, 400) and not training & gate
+
+
+def test_an_interrupted_gate_leaves_the_last_bundle(
+    weights_run: Path, gan_run: Path, data: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = load_bundle(weights_run / "bundle").digest
+    monkeypatch.setattr("training.pipeline.check_weights", interrupted)
+    arguments = [argument for argument in weights(gan_run, data, weights_run) if argument != "--no-gate"]
+    assert main(arguments) == 130
+    assert load_bundle(weights_run / "bundle").digest == before
 
 
 @pytest.mark.parametrize("objective", ["transport-raw", "adversarial", "paper"])
@@ -128,7 +198,8 @@ def test_the_report_names_protocol_acceptance_and_verdict(
     calibration = load_bundle(weights_run / "bundle").manifest.calibration
     assert calibration is not None
     assert abs(rate["rate"] - calibration.acceptance_rate) < 5 * rate["standard_error"]
-    assert {"prior", "latentrs", "floor"} == set(report["spaces"][0]["methods"])
+    assert {"floor", "prior", "latentrs", "latentga", "latentrsga"} == set(report["spaces"][0]["methods"])
+    assert report["gate"]["verdict"] == "rejected" and report["cost"]["latentga"]["gradient_steps"] == 10
     assert "latentrs:" in capsys.readouterr().out
 
 

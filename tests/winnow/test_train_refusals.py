@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from winnow.cli import main
 
@@ -39,7 +40,11 @@ def place(workplace: Path) -> Path:
     np.savez(workplace / "small.npz", points=points[:354])
     np.savez(workplace / "lopsided.npz", train_points=points[:60], test_points=points[60:])
     np.savez(workplace / "trainonly.npz", train_points=points)
+    np.savez(workplace / "nan.npz", points=np.where(np.arange(720).reshape(360, 2) == 7, np.nan, points))
     (workplace / "taken").write_text("a file")
+    (workplace / "empty").mkdir()
+    (workplace / "one").mkdir()
+    Image.fromarray(images(1)[0]).save(workplace / "one" / "only.png")
     return workplace
 
 
@@ -72,6 +77,10 @@ def place(workplace: Path) -> Path:
         ([*WEIGHTS, "--lr", "0"], "--lr", "must be a finite number above 0, not 0"),
         ([*WEIGHTS, "--lr", "-0.1"], "--lr", "must be a finite number above 0, not -0.1"),
         ([*WEIGHTS, "--pool-rows", "0"], "--pool-rows", "must be at least 2"),
+        ([*WEIGHTS, "--minimum-effect", "1"], "--minimum-effect", "must be a finite number at least 0 and below 1"),
+        ([*EVALUATE, "--max-recall-loss", "-1"], "--max-recall-loss", "must be a finite number at least 0"),
+        ([*EVALUATE, "--rows-per-real", "0"], "--rows-per-real", "must be from 1 to 10"),
+        ([*EVALUATE, "--geometry-rows", "1"], "--geometry-rows", "must be at least 100"),
         ([*PILOT, "--seed", "-1"], "--seed", "must be from 0 to"),
         ([*PILOT, "--data", ""], "--data", "not empty"),
         ([*PILOT, "--threads", "0"], "--threads", "must be from 1 to"),
@@ -120,6 +129,14 @@ def test_a_value_out_of_range_is_named(
         ([*EVALUATE, "--data", "trainonly.npz"], "but no test_images or test_points; add the missing array"),
         ([*EVALUATE, "--data", "small.npz"], "small: the test split has 59 rows, a report needs at least 60"),
         ([*EVALUATE, "--data", "lopsided.npz"], "lopsided: the train split has 60 rows, a report needs at least 61"),
+        ([*EVALUATE, "--methods", "prior,magic"], "there is no method 'magic'; the methods are prior, latentrs"),
+        ([*EVALUATE, "--seeds", "bundles/none"], "bundles/none is not a bundle"),
+        ([*EVALUATE, "--data", "empty"], "empty: "),
+        ([*EVALUATE, "--data", "one"], "one: found 1 image(s)"),
+        ([*EVALUATE, "--data", "nan.npz"], "NaN or infinite values"),
+        ([*WEIGHTS, "--data", "empty"], "empty: "),
+        ([*WEIGHTS, "--data", "nan.npz"], "NaN or infinite values"),
+        ([*WEIGHTS, "--data", "small.npz"], "small: 295 training samples, the quality gate needs 1000"),
         (["evaluate", "taken", "--data", "gaussians-25"], "taken is not a folder"),
         (["evaluate", "bundles/none", "--data", "gaussians-25"], "bundles/none is not a bundle"),
     ],

@@ -44,6 +44,12 @@ class Rows:
     def __getitem__(self, rows: slice) -> Rows:
         return Rows(self.features[rows], None if self.classes is None else self.classes[rows])
 
+    @staticmethod
+    def joined(parts: list[Rows]) -> Rows:
+        """One after the other."""
+        classes = [part.classes for part in parts if part.classes is not None]
+        return Rows(torch.cat([part.features for part in parts]), torch.cat(classes) if classes else None)
+
 
 def rows_of(space: Space, samples: torch.Tensor, device: torch.device) -> Rows:
     """``samples`` (uint8 images, float images or points) as the space sees them."""

@@ -1,10 +1,9 @@
-"""``report.json``: prior against latentRS on held-out data, in every feature space, with intervals and verdict."""
+"""``report.json``: prior against the other methods on held-out data, in every feature space, and the verdict."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,35 +11,44 @@ import torch
 from models.bundle import Bundle, BundleError
 from models.importance import ImportanceNetwork
 from models.manifest import SCHEMA_VERSION
-from models.pixels import to_uint8
-from sampling.draw import Cost, Draw
-from sampling.latentrs import sample_latentrs
-from sampling.prior import sample_prior
-from sampling.streams import BlockStream
+from sampling.methods import METHODS
 from training.data.catalog import fixed_split
 from training.data.dataset import Dataset
-from training.evaluation.blocks import Space, rows_of
-from training.evaluation.compare import BLOCKS, Table, compare, verdict
+from training.errors import TrainingRefused
+from training.evaluation.blocks import Rows, Space, rows_of
+from training.evaluation.compare import BLOCKS, Table, compare
+from training.evaluation.curves import marginal_precision, shares_of_classes, weight_histogram
+from training.evaluation.drawing import Drawn, acceptance, costs, draw_method, draw_weights, stream_seed
+from training.evaluation.gate import Limits, judge
+from training.evaluation.seeds import over_seeds
 from training.metrics.intervals import CONFIDENCE
 
-PROPOSAL_BLOCK = 4_096
-GENERATED_PER_REAL, MOST_GENERATED = 10, 100_000
-OTHERS_PER_REAL = 4
-"""Generated rows to each test row: for the verdict, and for the other objectives (each costs as much again)."""
-DECODE_BLOCK = 500
+ROWS_PER_REAL = {True: 2, False: 4}
+"""Generated rows to each real one, with feature networks (1.2 ms a row on a core, decoded) and without."""
+MOST_GENERATED = 100_000
 FLOOR_SEED, SHUFFLE_SEED = 5, 6
-REPORT_FILE = "report.json"
+FAST_METHODS = ("prior", "latentrs", "latentga", "latentrsga")
+"""They decode what they return, once. The others cost 2 to 40 times that: one generated row to each real one."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """``methods`` besides prior and latentrs, None for the other latent ones that the bundle can do."""
+
+    methods: tuple[str, ...] | None = None
+    limits: Limits = field(default_factory=Limits)
+    rows_per_real: int | None = None
+
+
+DEFAULT_OPTIONS = Options()
 
 
 def spaces_of(bundle: Bundle) -> list[Space]:
     """The feature spaces a bundle carries, the independent one last; raw coordinates where it has none."""
     spaces = []
-    if "features" in bundle.networks:
-        name = bundle.manifest.networks["features"].architecture
-        spaces.append(Space(name, "training", bundle.networks["features"]))
-    if "features_independent" in bundle.networks:
-        name = bundle.manifest.networks["features_independent"].architecture
-        spaces.append(Space(name, "independent", bundle.networks["features_independent"]))
+    for role, told in (("features", "training"), ("features_independent", "independent")):
+        if role in bundle.networks:
+            spaces.append(Space(bundle.manifest.networks[role].architecture, told, bundle.networks[role]))
     return spaces or [Space("raw", "training", None)]
 
 
@@ -51,106 +59,171 @@ def evaluate(
     seed: int,
     device: torch.device,
     others: Mapping[str, ImportanceNetwork] | None = None,
+    options: Options = DEFAULT_OPTIONS,
+    seeds: Mapping[str, ImportanceNetwork] | None = None,
 ) -> dict[str, Any]:
-    """The report of ``bundle`` (on ``device``); ``others`` are weights of further objectives for the same generator.
+    """The report of ``bundle`` (on ``device``); docs/evaluation.md tells what it claims.
 
-    Real rows: the whole test split. Generated rows: up to ten times as many, the same number for prior and
-    latentRS, so that the intervals are not mostly the generator's own sampling noise; four times as many for a
-    second table with the other objectives in it. The floor is training data in the place of generated rows.
-    Raises BundleError when the bundle has no weights.
+    ``others``: weights of further objectives, ``seeds``: of further training seeds, for the same generator. The floor
+    is training data in the place of generated rows. Raises BundleError when the bundle has no weights,
+    TrainingRefused for a method that it cannot do.
     """
-    if bundle.importance is None or bundle.manifest.importance is None:
-        raise BundleError(f"{bundle.name} has no importance network: run winnow train weights first.")
-    n = len(test)
-    # Files may come sorted by class; blocks are cut in order.
-    test = test.subset(torch.randperm(n, generator=torch.Generator().manual_seed(SHUFFLE_SEED)))
-    rows = n * max(1, min(GENERATED_PER_REAL, MOST_GENERATED // n))
-    fewer = min(rows, n * OTHERS_PER_REAL)
-    drawn = _draw(bundle, rows, fewer, seed, device, others or {})
-    samples = {name: decode(bundle, draw) for name, draw in drawn.items()}
-    floor, _ = fixed_split(train, min(rows, len(train) - 2), FLOOR_SEED)  # a data set holds at least 2 rows
-    sections = [_compare_in(space, test, floor, samples, fewer, device) for space in spaces_of(bundle)]
+    require_weights(bundle)
+    names, unavailable = choose_methods(bundle, options.methods)
+    spaces, real = spaces_of(bundle), shuffled(test)
+    n = rows_for(spaces, len(real), options)
+    drawn = {name: draw_method(bundle, name, n if name in FAST_METHODS else len(real), seed, spaces, device)
+             for name in names}  # fmt: skip
+    further = {"objectives": dict(others or {}), "seeds": dict(seeds or {})}
+    weighted = _draw_further(bundle, further, n, seed, spaces, device)
+    floor = floor_of(train, n)
+    sections, quoted = [], {}
+    for space in spaces:
+        held_out, other = (rows_of(space, data.samples, device) for data in (real, floor))
+        sections.append(_section(space, held_out, other, drawn, weighted, options.limits))
+        quoted = {"real": held_out, **{name: item.rows[space.name] for name, item in drawn.items()}}
+    every = drawn | {f"latentrs:{name}": item for group in weighted.values() for name, item in group.items()}
+    manifest = bundle.manifest
+    assert manifest.importance is not None
     return {
         "schema_version": SCHEMA_VERSION,
         "model": bundle.name,
         "bundle_digest": bundle.digest,
-        "generator_sha256": bundle.manifest.networks["generator"].sha256,
-        "importance_sha256": bundle.manifest.networks["importance"].sha256,
-        "data": {"name": test.name, "split": "test", "rows": n, "used_in_training_or_selection": False},
-        "protocol": {
-            "seed": seed,
-            "blocks": BLOCKS,
-            "block_rows": sections[0]["block_rows"],
-            "generated_rows_per_block": rows // BLOCKS,
-            "generated_rows_per_block_of_objectives": fewer // BLOCKS,
-            "floor_rows_per_block": len(floor) // BLOCKS,
-            "confidence": CONFIDENCE,
-            "interval": "Student, over disjoint blocks of data and samples; paired differences block by block",
-            "training_seeds": 1,
-        },
-        "objective": bundle.manifest.importance.objective,
-        "acceptance": {name: acceptance(draw.cost) for name, draw in drawn.items()},
+        "generator_sha256": manifest.networks["generator"].sha256,
+        "importance_sha256": manifest.networks["importance"].sha256,
+        "data": {"name": test.name, "split": "test", "rows": len(real), "used_in_training_or_selection": False},
+        "protocol": protocol(seed, sections[0]["block_rows"], n, len(floor), 1 + len(further["seeds"])),
+        "objective": manifest.importance.objective,
+        "acceptance": {name: acceptance(item.cost) for name, item in every.items()},
+        "cost": {name: costs(item, drawn["prior"]) for name, item in every.items()},
+        "methods_unavailable": unavailable,
         "quoted_space": next((s["name"] for s in reversed(sections) if s["role"] == "independent"), None),
         "spaces": sections,
+        "gate": gate_of(sections[-1], options.limits),
+        "curves": _curves(bundle, quoted, drawn["prior"]),
     }
 
 
-def _draw(
-    bundle: Bundle, rows: int, fewer: int, seed: int, device: torch.device, others: Mapping[str, ImportanceNetwork]
-) -> dict[str, Draw]:
-    """``rows`` latents of the prior and of latentRS, ``fewer`` of latentRS with each other w."""
-    assert bundle.importance is not None
-    drawn = {"prior": sample_prior(bundle.prior, None, rows, BlockStream(seed, PROPOSAL_BLOCK, device))}
-    wanted = {"latentrs": (bundle.importance, rows)}
-    wanted |= {f"latentrs:{name}": (network, fewer) for name, network in others.items()}
-    for name, (network, n) in wanted.items():
-        drawn[name] = sample_latentrs(bundle.prior, network.to(device), n, BlockStream(seed, PROPOSAL_BLOCK, device))
-    return drawn
+def require_weights(bundle: Bundle) -> None:
+    """Raises BundleError."""
+    if bundle.importance is None or bundle.manifest.importance is None:
+        raise BundleError(f"{bundle.name} has no importance network: run winnow train weights first.")
 
 
-def _compare_in(
-    space: Space, test: Dataset, floor: Dataset, samples: dict[str, torch.Tensor], fewer: int, device: torch.device
-) -> dict[str, Any]:
-    """Prior against latentRS on all their rows; every objective, where there are more, on ``fewer`` rows each."""
-    generated = {name: rows_of(space, rows, device) for name, rows in samples.items()}
-    real, other = (rows_of(space, data.samples, device) for data in (test, floor))
-    table = compare(real, other, {name: generated[name] for name in ("prior", "latentrs")})
-    section = {"name": space.name, "role": space.role, "block_rows": table.block_rows, **_section(table)}
-    if len(generated) > 2:
-        cut = {name: found[:fewer] for name, found in generated.items()}
-        section["objectives"] = _section(compare(real, other[:fewer], cut))
+def choose_methods(bundle: Bundle, wanted: tuple[str, ...] | None) -> tuple[list[str], dict[str, str]]:
+    """Methods to draw, prior and latentrs first, and why others of those ``wanted`` cannot be.
+
+    Raises TrainingRefused for a name that is none.
+    """
+    if unknown := [name for name in wanted or () if name not in METHODS]:
+        raise TrainingRefused(f"there is no method {unknown[0]!r}; the methods are {', '.join(METHODS)}")
+    asked = dict.fromkeys(("prior", "latentrs", *(FAST_METHODS if wanted is None else wanted)))
+    lacking = {name: METHODS[name].missing(bundle) for name in asked}
+    told = {name: f"needs {' and '.join(missing)}" for name, missing in lacking.items() if missing}
+    return [name for name in asked if name not in told], told
+
+
+def shuffled(data: Dataset) -> Dataset:
+    """Files may come sorted by class; blocks are cut in order."""
+    return data.subset(torch.randperm(len(data), generator=torch.Generator().manual_seed(SHUFFLE_SEED)))
+
+
+def rows_for(spaces: list[Space], real: int, options: Options) -> int:
+    """Generated rows of a method for ``real`` held-out rows."""
+    usual = ROWS_PER_REAL[spaces[0].network is not None]
+    return real * max(1, min(options.rows_per_real or usual, MOST_GENERATED // real))
+
+
+def floor_of(train: Dataset, rows: int) -> Dataset:
+    """``rows`` of real data in the fakes' place, or what there is."""
+    floor, _ = fixed_split(train, min(rows, len(train) - 2), FLOOR_SEED)  # a data set holds at least 2 rows
+    return floor
+
+
+def protocol(seed: int, block_rows: int, generated: int, floor: int, training_seeds: int) -> dict[str, Any]:
+    """How the numbers of a report came about."""
+    return {
+        "seed": seed,
+        "blocks": BLOCKS,
+        "block_rows": block_rows,
+        "generated_rows_per_block": generated // BLOCKS,
+        "generated_rows_per_block_of_objectives": generated // BLOCKS,
+        "generated_rows_per_block_of_slow": block_rows,
+        "floor_rows_per_block": floor // BLOCKS,
+        "confidence": CONFIDENCE,
+        "interval": "Student, over disjoint blocks of data and samples; paired differences block by block",
+        "training_seeds": training_seeds,
+    }
+
+
+def gate_of(section: dict[str, Any], limits: Limits) -> dict[str, Any]:
+    """The gate's verdict on w: that on latentRS in the quoted space, the last."""
+    found = section["verdicts"]["latentrs"]
+    return {
+        "verdict": "passed" if found["passed"] else "rejected",
+        "reason": found["reason"],
+        "method": "latentrs",
+        "space": section["name"],
+        "role": section["role"],
+        "minimum_effect": limits.minimum_effect,
+        "max_recall_loss": limits.max_recall_loss,
+    }
+
+
+def _draw_further(
+    bundle: Bundle, further: dict[str, dict[str, ImportanceNetwork]], n: int, seed: int, spaces: list[Space],
+    device: torch.device,
+) -> dict[str, dict[str, Drawn]]:  # fmt: skip
+    """LatentRS with every other w, each from a stream of its own."""
+    index = len(METHODS)
+    found: dict[str, dict[str, Drawn]] = {}
+    for group, networks in further.items():
+        found[group] = {}
+        for name, network in networks.items():
+            found[group][name] = draw_weights(bundle, network, n, stream_seed(seed, index), spaces, device)
+            index += 1
+    return found
+
+
+def _section(
+    space: Space, real: Rows, floor: Rows, drawn: dict[str, Drawn], weighted: dict[str, dict[str, Drawn]],
+    limits: Limits,
+) -> dict[str, Any]:  # fmt: skip
+    """The fast methods; beside prior and latentrs every other w; and, on fewer rows, the slow methods."""
+    fast = {name: item.rows[space.name] for name, item in drawn.items() if name in FAST_METHODS}
+    slow = {name: item.rows[space.name] for name, item in drawn.items() if name not in fast}
+    table = compare(real, floor, fast)
+    section = {"name": space.name, "role": space.role, "block_rows": table.block_rows, **summarise(table, limits)}
+    for group, items in weighted.items():
+        if items:
+            rows = {f"latentrs:{name}": item.rows[space.name] for name, item in items.items()}
+            found = compare(real, floor, {"prior": fast["prior"], "latentrs": fast["latentrs"], **rows})
+            section[group] = summarise(found, limits)
+            if group == "seeds":
+                section[group]["over_seeds"] = over_seeds(section[group])
+    if slow:
+        n = len(real.features)
+        section["slow"] = summarise(
+            compare(real, floor[:n], {**{name: rows[:n] for name, rows in fast.items()}, **slow}), limits
+        )
     return section
 
 
-@torch.no_grad()
-def decode(bundle: Bundle, drawn: Draw) -> torch.Tensor:
-    """Samples of a draw; images as the server would send them (uint8), so that metrics see what users get."""
-    samples = drawn.samples
-    if samples is None:
-        samples = torch.cat([bundle.generator(block).cpu() for block in drawn.latents.split(DECODE_BLOCK)])
-    if bundle.manifest.output.kind == "points":
-        return samples.cpu()
-    return to_uint8(samples.cpu(), *(bundle.manifest.output.range or (-1.0, 1.0)))
-
-
-def acceptance(cost: Cost) -> dict[str, float]:
-    """Observed rate with its binomial standard error."""
-    rate = cost.acceptance_rate
-    error = (rate * (1 - rate) / cost.proposals) ** 0.5
-    return {"proposals": cost.proposals, "accepted": cost.accepted, "rate": rate, "standard_error": error}
-
-
-def write_report(report: dict[str, Any], folder: Path) -> Path:
-    """``report.json`` in ``folder``."""
-    path = folder / REPORT_FILE
-    path.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
-    return path
-
-
-def _section(table: Table) -> dict[str, Any]:
+def summarise(table: Table, limits: Limits) -> dict[str, Any]:
+    """Means with intervals, paired differences to the prior, verdicts."""
     contenders = [name for name in table.values if name not in ("floor", "prior")]
     return {
         "methods": table.summary(),
         "minus_prior": {name: table.paired(name, "prior") for name in contenders},
-        "verdicts": {name: verdict(table, name) for name in contenders},
+        "verdicts": {name: judge(table, name, "prior", limits) for name in contenders},
+    }
+
+
+def _curves(bundle: Bundle, quoted: dict[str, Rows], prior: Drawn) -> dict[str, Any]:
+    assert bundle.importance is not None and prior.weights is not None
+    shown = {name: quoted[name] for name in ("real", "prior", "latentrs")}
+    return {
+        "marginal_precision": marginal_precision(quoted["real"].features, quoted["prior"].features, prior.weights),
+        "weight_histogram": weight_histogram(prior.weights, bundle.importance.cap),
+        "class_shares": shares_of_classes(shown),
     }

@@ -52,6 +52,14 @@ seed = whole(0, MAX_SEED)
 threads = whole(1, MAX_THREADS)
 
 
+def gate_limits(parser: argparse.ArgumentParser) -> None:
+    """``--minimum-effect`` and ``--max-recall-loss`` of the quality gate."""
+    text = "share of the prior's FID and unbiased distance that must be gained (default: 0.05)"
+    parser.add_argument("--minimum-effect", type=real(0, 1), default=0.05, help=text)
+    text = "of recall, absolute, that weights may cost (default: 0.03)"
+    parser.add_argument("--max-recall-loss", type=real(0, 1), default=0.03, help=text)
+
+
 def assignment(text: str) -> tuple[str, str]:
     """An argparse type: ``name=value``."""
     name, equals, value = text.partition("=")

@@ -33,4 +33,6 @@ def run(args: argparse.Namespace) -> int:
         shape = "x".join(str(size) for size in manifest.output.shape)
         methods = ", ".join(available_methods(model.bundle))
         print(f"{model.name:<{width}}  ready   {manifest.version}, {manifest.output.kind} {shape}, {methods}")
+        for role, reason in model.bundle.withheld.items():
+            print(f"{'':<{width}}          {role}: {reason}")
     return 0

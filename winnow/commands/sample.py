@@ -124,8 +124,10 @@ def _local(args: argparse.Namespace, fmt: str) -> Iterator[bytes]:
     from service.engine.options import EngineOptions
     from service.engine.rows import SampleRequest
     from service.metrics.registry import Metrics
+    from service.settings import load_settings
 
-    engine = Engine(_folder(args), None, EngineOptions(), Metrics())
+    allowed = load_settings({}, os.environ).allow_rejected_weights
+    engine = Engine(_folder(args), None, EngineOptions(allow_rejected_weights=allowed), Metrics())
     engine.start()
     try:
         bundle = engine.resolve(None, args.method, args.set).bundle

@@ -24,6 +24,8 @@ def register(commands: Any) -> None:
     parser.add_argument("--batch-rows", dest="engine__batch_rows", help="rows of one generator call")
     parser.add_argument("--proposal-block", dest="engine__proposal_block", help="latents weighed in one call")
     parser.add_argument("--max-n", dest="limits__max_n", help="most samples of one request")
+    text = "serve weights that the quality gate rejected"
+    parser.add_argument("--allow-rejected-weights", action="store_true", default=None, help=text)
     parser.add_argument("--log", help="auto, json or pretty")
     parser.set_defaults(run=run)
 

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from winnow.commands.arguments import check_writable, positive_float, positive_int, real, seed, source, threads, whole
+from winnow.commands.arguments import (
+    check_writable,
+    gate_limits,
+    positive_float,
+    positive_int,
+    real,
+    seed,
+    source,
+    threads,
+    whole,
+)
+
+REJECTED = 1
+"""Exit code: the weights are saved, and the quality gate rejected them."""
 
 
 def register(commands: Any) -> None:
@@ -62,6 +76,8 @@ def _register_weights(steps: Any) -> None:
     parser.add_argument("--lr", type=positive_float)
     parser.add_argument("--pool-rows", type=whole(2))
     parser.add_argument("--hidden", type=positive_int, nargs="+", help="widths of the hidden layers")
+    parser.add_argument("--no-gate", action="store_true", help="save the weights unchecked by the quality gate")
+    gate_limits(parser)
 
 
 def _register_pilot(steps: Any) -> None:
@@ -120,7 +136,10 @@ def run_features(args: argparse.Namespace) -> int:
 
 
 def run_weights(args: argparse.Namespace) -> int:
+    from models.bundle import read_manifest
     from training.data.catalog import load
+    from training.evaluation.check import check_enough_for_gate
+    from training.evaluation.gate import Limits
     from training.pipeline import weights_bundle
     from training.presets import DEFAULT_OBJECTIVE, WEIGHTS_PRESETS
 
@@ -129,9 +148,19 @@ def run_weights(args: argparse.Namespace) -> int:
     given["hidden"] = tuple(args.hidden) if args.hidden else None
     config = replace(config, **{name: value for name, value in given.items() if value is not None})
     check_writable(args.out, "--out")
-    trained = weights_bundle(config, args.bundle, load(args.data, "train"), args.out, _device(args))
+    device, data = _device(args), load(args.data, "train")
+    limits = None if args.no_gate else Limits(args.minimum_effect, args.max_recall_loss)
+    if limits is not None:
+        check_enough_for_gate(data)
+    trained = weights_bundle(config, args.bundle, data, args.out, device, limits=limits)
     energies = f"{trained.unweighted:.4f} -> {trained.held_out:.4f}"
     print(f"held-out energy distance {energies}; bundle in {args.out / 'bundle'}")
+    spec = read_manifest(args.out / "bundle").importance
+    assert spec is not None
+    if spec.verdict == "rejected":
+        print(f"winnow: the weights are rejected by the quality gate: {spec.reason}", file=sys.stderr)
+        return REJECTED
+    print(f"quality gate: {spec.verdict}{f', {spec.reason}' if spec.reason else ''}")
     return 0
 
 

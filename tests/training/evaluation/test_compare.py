@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from training.evaluation.blocks import Rows, measure
-from training.evaluation.compare import Criterion, Table, compare, verdict
+from training.evaluation.compare import Table, compare
+from training.evaluation.gate import improvement, judge
 
 RNG = torch.Generator().manual_seed(5)
 ROWS, DIM = 1_500, 6
@@ -21,17 +22,17 @@ def table_of(prior: Rows, better: Rows) -> Table:
 
 
 def test_samples_closer_to_the_data_are_called_better() -> None:
-    judged = verdict(table_of(normal(1.0), normal(0.3)), "latentrs")
+    judged = judge(table_of(normal(1.0), normal(0.3)), "latentrs")
     assert judged["passed"]
     assert all(item["difference"] < 0 for item in judged["improvements"])
 
 
 def test_equal_samples_are_not_called_better() -> None:
-    assert not verdict(table_of(normal(0.5), normal(0.5)), "latentrs")["passed"]
+    assert not judge(table_of(normal(0.5), normal(0.5)), "latentrs")["passed"]
 
 
 def test_worse_samples_are_not_called_better() -> None:
-    assert not verdict(table_of(normal(0.3), normal(1.0)), "latentrs")["passed"]
+    assert not judge(table_of(normal(0.3), normal(1.0)), "latentrs")["passed"]
 
 
 def by_hand(recall: float, emd: float) -> Table:
@@ -49,9 +50,9 @@ def by_hand(recall: float, emd: float) -> Table:
 def test_fid_alone_is_not_enough_one_of_the_unbiased_distances_must_fall_too() -> None:
     table = by_hand(recall=0.8, emd=6.0)
     for metric in ("energy_distance", "kid"):
-        assert verdict(table, "latentrs")["passed"]
+        assert judge(table, "latentrs")["passed"]
         table.values["latentrs"][metric] = list(table.values["prior"][metric])
-    assert not verdict(table, "latentrs")["passed"]
+    assert not judge(table, "latentrs")["passed"]
 
 
 def test_more_generated_rows_narrow_the_interval_of_the_difference() -> None:
@@ -66,23 +67,23 @@ def test_more_generated_rows_narrow_the_interval_of_the_difference() -> None:
 
 
 def test_recall_may_fall_by_three_points_and_no_more() -> None:
-    assert verdict(by_hand(recall=0.775, emd=6.0), "latentrs")["passed"]
-    lost = verdict(by_hand(recall=0.765, emd=6.0), "latentrs")
+    assert judge(by_hand(recall=0.775, emd=6.0), "latentrs")["passed"]
+    lost = judge(by_hand(recall=0.765, emd=6.0), "latentrs")
     assert not lost["recall_kept"] and not lost["passed"]
 
 
 def test_an_emd_below_the_real_real_floor_is_a_fault() -> None:
     copied = normal()
     table = compare(copied, normal(), {"prior": normal(1.0), "latentrs": copied}, blocks=5)
-    judged = verdict(table, "latentrs")
+    judged = judge(table, "latentrs")
     assert not judged["emd_not_below_floor"] and not judged["passed"]
 
 
 def test_an_effect_inside_the_minimum_is_not_enough() -> None:
     values = {"prior": {"fid": [10.0, 10.1, 9.9]}, "latentrs": {"fid": [9.8, 9.9, 9.7]}}
     table = Table(values, 100)
-    assert Criterion("fid", 0.01).judge(table, "latentrs", "prior")["passed"]
-    assert not Criterion("fid", 0.05).judge(table, "latentrs", "prior")["passed"]
+    assert improvement(table, "fid", "latentrs", "prior", 0.01)["passed"]
+    assert not improvement(table, "fid", "latentrs", "prior", 0.05)["passed"]
 
 
 def test_paired_differences_are_taken_block_by_block_with_their_relative_size() -> None:

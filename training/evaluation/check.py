@@ -1,0 +1,73 @@
+"""The gate at the end of training: latentRS against the prior on training rows that nothing else read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from models.bundle import Bundle
+from training.data.catalog import fixed_split
+from training.data.dataset import DataError, Dataset
+from training.evaluation.blocks import rows_of
+from training.evaluation.compare import BLOCKS, compare
+from training.evaluation.drawing import draw_method
+from training.evaluation.gate import Limits
+from training.evaluation.report import Options, floor_of, gate_of, rows_for, shuffled, spaces_of, summarise
+
+GATE_SPLIT_SEED = 8
+GATE_ROWS, GATE_SHARE = 5_000, 5
+"""Real rows of the gate: at most a fifth of the data. 5,000 with 20,000 samples a side take two minutes on a core."""
+GATE_ROWS_PER_REAL = 4
+LEAST_BLOCK = 20
+"""With fewer real rows a block the interval of recall is wider than any limit on its loss: nothing could pass."""
+SEED_OFFSET = 2_000_002
+
+
+def split_for_gate(data: Dataset) -> tuple[Dataset, Dataset]:
+    """(rows of the gate, rows for training and selection), always the same cut of the training data.
+
+    Training never reads the first, whether the gate is asked for or not. Raises DataError below 5 rows.
+    """
+    rows = min(GATE_ROWS, len(data) // GATE_SHARE)
+    if rows < 2:
+        raise DataError(f"{data.name}: {len(data)} training samples; at least {2 * GATE_SHARE} are needed, add samples")
+    return fixed_split(data, rows, GATE_SPLIT_SEED)
+
+
+def check_enough_for_gate(data: Dataset) -> None:
+    """Raises DataError when the gate's part of ``data`` is too small to show anything."""
+    least = BLOCKS * LEAST_BLOCK * GATE_SHARE
+    if len(data) < least:
+        raise DataError(
+            f"{data.name}: {len(data)} training samples, the quality gate needs {least}; add samples, or give "
+            "--no-gate and check the weights with winnow evaluate"
+        )
+
+
+def check_weights(
+    bundle: Bundle, held_out: Dataset, rest: Dataset, limits: Limits, seed: int, device: torch.device
+) -> dict[str, Any]:
+    """The verdict on ``bundle``'s w, in the last of its feature spaces, and the numbers it rests on.
+
+    ``held_out``, ``rest``: of ``split_for_gate``; real rows of the floor come from the rest.
+    """
+    space = spaces_of(bundle)[-1]
+    real = shuffled(held_out)
+    n = rows_for([space], len(real), Options(rows_per_real=GATE_ROWS_PER_REAL))
+    drawn = {
+        name: draw_method(bundle, name, n, seed + SEED_OFFSET, [space], device).rows[space.name]
+        for name in ("prior", "latentrs")
+    }
+    floor = floor_of(rest, n)
+    reals, others = (rows_of(space, data.samples, device) for data in (real, floor))
+    table = compare(reals, others, drawn)
+    section = {"name": space.name, "role": space.role, **summarise(table, limits)}
+    return {
+        **gate_of(section, limits),
+        "rows": len(real),
+        "generated_rows": n,
+        "blocks": BLOCKS,
+        "methods": section["methods"],
+        "minus_prior": section["minus_prior"],
+    }
