@@ -25,12 +25,13 @@ def gaussian_grid(modes: int, n: int, seed: int) -> Dataset:
 
 def gaussian_grid_centres(modes: int) -> torch.Tensor:
     """Centres of ``gaussian_grid``, float32 [modes, 2]."""
-    return _grid(modes, GRID_SPACING, GRID_SCALE)
+    return _grid(f"gaussians-{modes}", modes, GRID_SPACING, GRID_SCALE)
 
 
 def wide_mixture(modes: int, n: int, seed: int) -> Dataset:
     """The same grid with neighbours 5 apart and variance 0.025; labels are the modes (the ICLR 2021 submission)."""
-    return _mixture(f"mixture-{modes}", _grid(modes, MIXTURE_SPACING, 1.0), MIXTURE_STD, 1.0, n, seed)
+    name = f"mixture-{modes}"
+    return _mixture(name, _grid(name, modes, MIXTURE_SPACING, 1.0), MIXTURE_STD, 1.0, n, seed)
 
 
 def _mixture(name: str, centres: torch.Tensor, std: float, scale: float, n: int, seed: int) -> Dataset:
@@ -39,10 +40,10 @@ def _mixture(name: str, centres: torch.Tensor, std: float, scale: float, n: int,
     return Dataset(name, centres[labels] + torch.randn(n, 2, generator=rng) * std / scale, labels)
 
 
-def _grid(modes: int, spacing: float, scale: float) -> torch.Tensor:
+def _grid(name: str, modes: int, spacing: float, scale: float) -> torch.Tensor:
     side = isqrt(modes)
     if side * side != modes or side < 2:
-        raise DataError(f"a grid of {modes} Gaussians: the number of modes must be a square of 2 or more")
+        raise DataError(f"{name}: the number of modes must be a square of 2 or more")
     axis = (torch.arange(side) - (side - 1) / 2) * spacing / scale
     return torch.cartesian_prod(axis, axis)
 
@@ -57,3 +58,13 @@ def standard_normal(dim: int, n: int, seed: int) -> Dataset:
     """N(0, I_dim): the data of the perfect generator."""
     rng = torch.Generator().manual_seed(seed)
     return Dataset(f"normal-{dim}", torch.randn(n, dim, generator=rng))
+
+
+def stacked(digits: Dataset, rows: int, seed: int) -> Dataset:
+    """Stacked MNIST (Metz et al. 2016): three random grey images as channels, uint8 [rows, 3, h, w]; the label is the
+    number that their ten classes spell. Raises DataError without labels."""
+    if digits.labels is None or digits.is_points:
+        raise DataError(f"{digits.name}: stacking takes labelled grey images")
+    index = torch.randint(len(digits), (rows, 3), generator=torch.Generator().manual_seed(seed))
+    labels = digits.labels[index] @ torch.tensor([100, 10, 1])
+    return Dataset("stacked-mnist", digits.samples[index].squeeze(2), labels)
