@@ -27,11 +27,11 @@ class Effort:
     blocks: int = 10
     sweep_blocks: int = 5
     gan_steps: int | None = None
-    weight_steps: int = 1_000
+    weight_steps: int = 600
     pool_rows: int = 30_000
     real_rows: int = 20_000
     mode_rows: int = 26_000
-    attainable_steps: int = 300
+    attainable_steps: int = 150
     classifier: ClassifierConfig = field(
         default_factory=lambda: ClassifierConfig(steps=1_500, critic_steps=1_000, batch=128)
     )
