@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 from models.features import BranchedFeatures, ChannelFeatures, DenseFeatures, LeNetFeatures, ResidualFeatures
 
@@ -51,6 +52,15 @@ def test_channels_are_read_by_one_network_and_their_digits_make_one_number(body:
     torch.testing.assert_close(features[:, width : 2 * width], extractor.body(images[:, 1:2]))
     assert extractor.logits(images).shape == (4, 1_000)
     assert torch.equal(extractor.logits(images).argmax(1), 100 * digits[0] + 10 * digits[1] + digits[2])
+
+
+@torch.no_grad()
+def test_the_cross_entropy_of_a_number_is_that_of_its_three_digits() -> None:
+    extractor = ChannelFeatures("lenet").eval()
+    images, digits = torch.rand(4, 3, 28, 28) * 2 - 1, torch.tensor([[0, 0, 7], [1, 2, 3], [9, 9, 9], [5, 0, 5]])
+    whole = cross_entropy(extractor.logits(images), digits @ torch.tensor([100, 10, 1]))
+    parts = [cross_entropy(extractor.body.logits(images[:, c : c + 1]), digits[:, c]) for c in range(3)]
+    torch.testing.assert_close(whole, torch.stack(parts).sum())
 
 
 def test_channels_of_another_number_of_classes_or_an_unknown_body_are_refused() -> None:

@@ -62,8 +62,8 @@ def test_the_table_is_made_on_a_given_bundle_and_says_what_the_bundle_cannot_do(
         monkeypatch.setattr(module, "load", lambda name, split: data)
     options = Options(tiny.keep, tiny.device, tiny.effort, bundle=stacked_bundle(tiny.keep / "bundle"), rows=120)
     text = table.regenerate(options)
-    assert "### channel-features (training space, to be quoted)" in text
-    assert "the bundle lacks what it needs: drs, sir, mh, dot, jbt." in text
+    assert "### channel-features (to be quoted)" in text
+    assert "Not measured: drs (the bundle lacks " in text and "jbt (the bundle lacks " in text
     assert "FID, paper" in text and "| prior | 594.2 ± 8.2 |" in text.replace("594 ± 8 ", "594.2 ± 8.2 ")
     counted = [line for line in text.splitlines() if " of 1,000 | " in line]
     assert [line.split(" | ")[0] for line in counted] == [
