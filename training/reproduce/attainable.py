@@ -9,6 +9,7 @@ import torch
 
 from models.bundle import Bundle
 from training.data.dataset import Dataset
+from training.draws import Shelf
 from training.evaluation.blocks import rows_of
 from training.evaluation.compare import Table, compare
 from training.evaluation.report import SHUFFLE_SEED
@@ -21,6 +22,7 @@ SCALES = (0.02, 0.1, 0.5)
 POOL_ROWS_PER_KEPT = 4
 """Of three that w <= 3 accepts one: a quarter more than enough."""
 SEED = 5_000_000
+USUAL_CAP = 3.0
 BISECTIONS = 50
 POWER_STEPS = 20
 ROWS = 5_000
@@ -44,24 +46,32 @@ class Attainable:
 
 
 def attainable(bundle: Bundle, test: Dataset, measured: Measured, options: Options) -> Attainable:
-    """The best weights for the first half of the test rows in use, judged on the blocks of the second half."""
+    """The best weights for the first half of the test rows in use, judged on the blocks of the second half; kept."""
     size, blocks = measured.table.block_rows, measured.rows // measured.table.block_rows
-    order = torch.randperm(len(test), generator=torch.Generator().manual_seed(SHUFFLE_SEED))[: measured.rows]
-    samples, first = test.samples[order], blocks // 2
-    target = samples[: first * size][:ROWS]
-    cap = bundle.manifest.importance.cap if bundle.manifest.importance else 3.0
-    parts = []
-    for block in range(first, blocks):
+    cap = bundle.manifest.importance.cap if bundle.manifest.importance else USUAL_CAP
+    generator, steps = bundle.manifest.networks["generator"].sha256[:12], options.effort.attainable_steps
+    shelf, name = Shelf(options.keep / "attainable"), f"{generator}-{cap:g}-{size}-{blocks}-{steps}"
+    kept = shelf.result(name)
+    if kept is None:
+        kept = _judge(bundle, test, (size, blocks), cap, options)
+        shelf.keep_result(name, kept)
+    return Attainable(Table({"attainable": kept}, size), blocks // 2)
+
+
+def _judge(
+    bundle: Bundle, test: Dataset, blocks: tuple[int, int], cap: float, options: Options
+) -> dict[str, list[float]]:
+    size, count = blocks
+    first = count // 2
+    order = torch.randperm(len(test), generator=torch.Generator().manual_seed(SHUFFLE_SEED))[: size * count]
+    samples = test.samples[order]
+    target, parts = samples[: first * size][:ROWS], []
+    for block in range(first, count):
         _, pool = generated(bundle, POOL_ROWS_PER_KEPT * size, SEED + block)
         weights = best_weights(pool, target, cap, options.effort.attainable_steps)
         parts.append(accepted(pool, weights, cap, size, SEED + block))
-    kept = compare(
-        rows_of(RAW, samples[first * size :], options.device),
-        rows_of(RAW, torch.cat(parts), options.device),
-        {},
-        blocks - first,
-    ).values["floor"]
-    return Attainable(Table({"attainable": kept}, size), first)
+    real = rows_of(RAW, samples[first * size :], options.device)
+    return compare(real, rows_of(RAW, torch.cat(parts), options.device), {}, count - first).values["floor"]
 
 
 def best_weights(pool: torch.Tensor, target: torch.Tensor, cap: float, steps: int) -> torch.Tensor:
