@@ -24,8 +24,6 @@ from typing import Any
 
 import torch
 
-from benchmarks.draws import Shelf
-from benchmarks.methods_page import write_block
 from benchmarks.workloads import SIZES, random_bundle
 from models.bundle import Bundle, load_bundle
 from sampling.draw import Cost
@@ -33,7 +31,9 @@ from sampling.methods import METHODS, bind
 from sampling.sampler import BlockSizes, Sampler
 from sampling.streams import BlockStream
 from training.device import choose_device
+from training.draws import Shelf
 from training.metrics.intervals import student_interval
+from training.pages import write_block
 
 PROGRAM = "benchmarks.cost"
 PAIRS, LEAST_PAIRS, WARM_UP = 20, 5, 2

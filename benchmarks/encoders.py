@@ -26,7 +26,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.methods_page import replace_block
 from models.bundle import load_bundle
 from models.pixels import to_uint8
 from sampling.prior import sample_prior
@@ -38,6 +37,7 @@ from service.engine.encoders.versions import encoder_facts
 from service.engine.encoders.zip_images import ZipWriter
 from service.engine.portions import Facts, Portion, Summary
 from training.metrics.intervals import student_interval
+from training.pages import replace_block
 
 PAIRS, WARM_UP, SEED = 30, 2, 0
 LATENT_DIM = 100

@@ -23,17 +23,16 @@ from typing import Any
 import torch
 
 from benchmarks.cost import measure, passes
-from benchmarks.draws import Drawn, Shelf, label, make
 from benchmarks.matched import BUDGET, SHARE, Settings, at_cost, at_share, grids_in_words
-from benchmarks.methods_page import write_block
 from models.bundle import Bundle, load_bundle
 from sampling.methods import DEFAULT_SIZES, METHODS
 from training.data.catalog import fixed_split, load
 from training.data.dataset import Dataset
 from training.device import choose_device
-from training.evaluation.blocks import rows_of
-from training.evaluation.compare import BLOCKS, Table, compare
+from training.draws import Drawn, Shelf, kept_table, label, make, shelf_of
+from training.evaluation.compare import BLOCKS, Table
 from training.evaluation.report import FLOOR_SEED, SHUFFLE_SEED, spaces_of
+from training.pages import write_block
 
 PROGRAM = "benchmarks.methods"
 DATA = "fashion-mnist"
@@ -107,20 +106,12 @@ def matched(bench: Bench, names: list[str]) -> dict[str, Rows]:
 
 def quality(bench: Bench, train: Dataset, test: Dataset, entries: list[Entry]) -> Table:
     """All entries on the same ten blocks of ``test``, in the space that training never saw."""
-    space = spaces_of(bench.bundle)[-1]
     order = torch.randperm(len(test), generator=torch.Generator().manual_seed(SHUFFLE_SEED))
     floor, _ = fixed_split(train, min(len(test), len(train) - 2), FLOOR_SEED)
     size = min(bench.n, len(test), len(floor)) // BLOCKS
-    real = rows_of(space, test.subset(order[: BLOCKS * size]).samples, bench.device)
-    values = {}
-    for name, samples in {"floor": floor.samples, **{entry.name: entry.drawn.samples for entry in entries}}.items():
-        kept = bench.shelf.result(f"quality of {name}")
-        if kept is None:
-            fake = rows_of(space, samples[: BLOCKS * size], bench.device)
-            kept = compare(real, fake, {}).values["floor"]
-            bench.shelf.keep_result(f"quality of {name}", kept)
-        values[name] = kept
-    return Table(values, size)
+    real = test.subset(order[: BLOCKS * size]).samples
+    sets = {"floor": floor.samples, **{entry.name: entry.drawn.samples for entry in entries}}
+    return kept_table(bench.shelf, spaces_of(bench.bundle)[-1], real, sets, bench.device)
 
 
 def markdown(entries: list[Entry], table: Table, references: tuple[str, ...] = ()) -> str:
@@ -212,8 +203,7 @@ def main() -> int:
     bundle = load_bundle(args.bundle, device)
     train, test = load(args.data, "train"), load(args.data, "test")
     n = args.rows or len(test)
-    folder = args.keep / f"{bundle.name}-{bundle.digest[:12]}-{n}-{SEED}" if args.keep else None
-    bench = Bench(bundle, n, device, Shelf(folder))
+    bench = Bench(bundle, n, device, shelf_of(args.keep, bundle, n, SEED))
     wanted = ["prior", *(name for name in args.methods or METHODS if name != "prior")]
     names = [name for name in wanted if not METHODS[name].missing(bundle)]
     entries: dict[str, Entry] = {}

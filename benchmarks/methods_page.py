@@ -1,4 +1,4 @@
-"""The generated parts of docs/methods.md: the table of parameters, and the blocks that other programs fill.
+"""The generated table of parameters in docs/methods.md.
 
 python -m benchmarks.methods_page       # writes the table of parameters anew
 """
@@ -9,41 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from sampling.methods import METHODS
+from training.pages import replace_block
 
 PAGE = Path("docs/methods.md")
 PROGRAM = "benchmarks.methods_page"
-END = "<!-- end of table -->"
-
-
-def start_of(program: str) -> str:
-    """The line above what ``program`` writes; ``END`` is the line below."""
-    return f"<!-- table: python -m {program} -->"
-
-
-def replace_block(page: str, program: str, content: str) -> str:
-    """``page`` with ``content`` between the marker of ``program`` and the next ``END``, all else as it was.
-
-    Raises ValueError unless both stand there, each on a line of its own and the first of them once.
-    """
-    lines, start = page.splitlines(), start_of(program)
-    if lines.count(start) != 1:
-        raise ValueError(f"there must be one line {start!r}, not {lines.count(start)}")
-    first = lines.index(start)
-    following = [at for at in range(first + 1, len(lines)) if lines[at] == END or lines[at].startswith("<!-- table: ")]
-    if not following or lines[following[0]] != END:
-        raise ValueError(f"the line {END!r} is missing below {start!r}")
-    return "\n".join([*lines[: first + 1], *content.splitlines(), *lines[following[0] :]]) + "\n"
-
-
-def write_block(page: Path, program: str, content: str | None) -> None:
-    """Put ``content`` between the markers of ``program`` in ``page``; None only looks for them. Raises SystemExit
-    without them."""
-    try:
-        text = replace_block(page.read_text(), program, content or "")
-        if content is not None:
-            page.write_text(text)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"--out {page}: {error}") from error
 
 
 def parameter_table() -> str:

@@ -9,14 +9,14 @@ from models.mlp import LEAKY_SLOPE, initialise, leaky_mlp
 
 
 class Cnn28Critic(nn.Module):
-    """Images [n, 1, 28, 28] -> raw scores [n] (Tanielian's thesis, table A.3)."""
+    """Images [n, image_channels, 28, 28] -> raw scores [n] (Tanielian's thesis, table A.3)."""
 
-    def __init__(self, channels: tuple[int, int] = (32, 64)) -> None:
+    def __init__(self, channels: tuple[int, int] = (32, 64), image_channels: int = 1) -> None:
         super().__init__()
         c1, c2 = channels
         act = nn.LeakyReLU(LEAKY_SLOPE)
         self.body = nn.Sequential(
-            nn.Conv2d(1, c1, 4, stride=2, padding=1), act,
+            nn.Conv2d(image_channels, c1, 4, stride=2, padding=1), act,
             nn.Conv2d(c1, c1, 3, padding=1), act,
             nn.Conv2d(c1, c2, 4, stride=2, padding=1), act,
             nn.Conv2d(c2, c2, 3, padding=1), act,

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import nn
 
 
-class LeNetFeatures(nn.Module):
+class FeatureClassifier(nn.Module):
+    """A classifier whose ``forward`` gives features [n, f] and ``logits_of`` the class scores of those."""
+
+    def logits_of(self, features: torch.Tensor) -> torch.Tensor:
+        """Class scores [n, classes] of features."""
+        raise NotImplementedError
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Class scores [n, classes] of samples."""
+        return self.logits_of(self(x))
+
+
+class LeNetFeatures(FeatureClassifier):
     """Images [n, 1, 28, 28] -> features [n, 128]; ``logits`` gives class scores."""
 
     feature_dim = 128
@@ -24,15 +38,12 @@ class LeNetFeatures(nn.Module):
         features: torch.Tensor = self.body(x)
         return features
 
-    def logits(self, x: torch.Tensor) -> torch.Tensor:
-        return self.logits_of(self(x))
-
     def logits_of(self, features: torch.Tensor) -> torch.Tensor:
         scores: torch.Tensor = self.head(features)
         return scores
 
 
-class BranchedFeatures(nn.Module):
+class BranchedFeatures(FeatureClassifier):
     """Images [n, 1, 28, 28] -> features [n, 384] of four unlike classifiers side by side. The yardstick.
 
     A LeNet, an MLP, a strided CNN, and an all-convolutional network with global average pooling, each with a head of
@@ -89,8 +100,8 @@ class BranchedFeatures(nn.Module):
         self.scale = torch.stack(spreads) / torch.tensor(self.WEIGHTS, device=x.device).sqrt()
 
 
-class ResidualFeatures(nn.Module):
-    """Images [n, 1, 28, 28] -> features [n, 96]; the independent space that no training ever sees.
+class ResidualFeatures(FeatureClassifier):
+    """Grey images [n, 1, h, w] of any size -> features [n, 96]; the independent space that no training ever sees.
 
     Unlike ``LeNetFeatures`` in every choice: residual 3x3 blocks, batch normalisation, SiLU, strides
     in place of max pooling, global average pooling.
@@ -110,12 +121,60 @@ class ResidualFeatures(nn.Module):
             maps = stage(maps)
         return maps.mean(dim=(2, 3))
 
-    def logits(self, x: torch.Tensor) -> torch.Tensor:
-        return self.logits_of(self(x))
+    def logits_of(self, features: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.head(features)
+        return scores
+
+
+class DenseFeatures(FeatureClassifier):
+    """Samples of ``input_dim`` values -> features [n, 64]: small images, too small to be pooled twice."""
+
+    feature_dim = 64
+
+    def __init__(self, input_dim: int, classes: int = 10) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Flatten(), nn.Linear(input_dim, 128), nn.ReLU(), nn.Linear(128, self.feature_dim), nn.ReLU()
+        )
+        self.head = nn.Linear(self.feature_dim, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.body(x)
+        return features
 
     def logits_of(self, features: torch.Tensor) -> torch.Tensor:
         scores: torch.Tensor = self.head(features)
         return scores
+
+
+class ChannelFeatures(FeatureClassifier):
+    """One grey classifier on each of three channels, features side by side: Stacked MNIST [n, 3, 28, 28].
+
+    The class is a number of three digits, one a channel; its score is the sum of theirs, so that cross-entropy trains
+    the one classifier on all channels at once.
+    """
+
+    CHANNELS = 3
+    BODIES: ClassVar[dict[str, type[LeNetFeatures] | type[ResidualFeatures]]] = {
+        "lenet": LeNetFeatures,
+        "residual": ResidualFeatures,
+    }
+
+    def __init__(self, body: str, classes: int = 1_000) -> None:
+        super().__init__()
+        each = round(classes ** (1 / self.CHANNELS))
+        if each**self.CHANNELS != classes:
+            raise ValueError(f"{classes} classes are not a number of digits to the power of {self.CHANNELS}")
+        if body not in self.BODIES:
+            raise ValueError(f"unknown body {body!r}; known: {', '.join(self.BODIES)}")
+        self.body = self.BODIES[body](each)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.body(channel) for channel in x.split(1, dim=1)], dim=1)
+
+    def logits_of(self, features: torch.Tensor) -> torch.Tensor:
+        first, second, third = (self.body.logits_of(part) for part in features.chunk(self.CHANNELS, dim=1))
+        return (first[:, :, None, None] + second[:, None, :, None] + third[:, None, None, :]).flatten(1)
 
 
 class _Residual(nn.Module):

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from models.critics import Cnn28Critic, MlpCritic
-from models.features import BranchedFeatures, LeNetFeatures, ResidualFeatures
+from models.features import BranchedFeatures, ChannelFeatures, DenseFeatures, LeNetFeatures, ResidualFeatures
 from models.generators.cnn28 import Cnn28Generator
 from models.generators.mlp import MlpGenerator
 from models.importance import ImportanceNetwork
@@ -19,6 +19,8 @@ ARCHITECTURES: dict[str, type[nn.Module]] = {
     "mlp-critic": MlpCritic,
     "importance-mlp": ImportanceNetwork,
     "branched-features": BranchedFeatures,
+    "channel-features": ChannelFeatures,
+    "dense-features": DenseFeatures,
     "lenet-features": LeNetFeatures,
     "residual-features": ResidualFeatures,
 }

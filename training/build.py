@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from models.bundle import MANIFEST_FILE, load_bundle
+from models.bundle import load_bundle
 from training.checkpoint import CheckpointError
 from training.classifier import RECORD as CLASSIFIER_RECORD
 from training.classifier import ClassifierConfig, classifier_bundle
@@ -57,16 +57,21 @@ class Recipe:
 
 
 COMPARED = ("energy", "energy-laplace", "transport", "transport-raw", "adversarial", "paper")
+PLANE_CLASSIFIER = ClassifierConfig(steps=2_500, batch=256)
 RECIPES = {
     "fashion-mnist": Recipe("fashion-mnist", True, COMPARED),
+    "mnist": Recipe("mnist", True, COMPARED),
+    "stacked-mnist": Recipe("stacked-mnist", True, COMPARED),
     "gaussians-25": Recipe(
-        "gaussians-25",
-        False,
-        ("energy", "transport", "adversarial"),
-        hidden=(64, 64, 64),
-        classifier=ClassifierConfig(steps=2_500, batch=256),
+        "gaussians-25", False, ("energy", "transport", "adversarial"), (64, 64, 64), PLANE_CLASSIFIER
+    ),
+    "swiss-roll": Recipe("swiss-roll", False, ("energy",), (64, 64, 64), PLANE_CLASSIFIER),
+    "digits": Recipe(
+        "digits", True, ("energy", "energy-laplace"), (64, 64, 64), ClassifierConfig(steps=1_000, critic_steps=500)
     ),
 }
+EMBEDDED = ("fashion-mnist", "gaussians-25", "swiss-roll", "digits")
+"""What ``make bundles`` makes; the others are made by name."""
 
 
 def build(name: str, recipe: Recipe, runs: Path, bundles: Path, device: torch.device) -> Path:
@@ -99,11 +104,7 @@ def train_objectives(recipe: Recipe, run: Path, base: Path, train: Dataset, devi
 
 def complete(config: ClassifierConfig, run: Path, source: Path, train: Dataset, device: torch.device) -> Path:
     """``source`` with the networks and constants of the other methods, as a bundle in ``run / "classifier"``."""
-    folder = run / "classifier"
-    if not is_current(folder, config, source, CLASSIFIER_RECORD):
-        shutil.rmtree(folder / "bundle", ignore_errors=True)
-        classifier_bundle(config, source, train, folder, device)
-    whole = folder / "bundle"
+    whole = with_classifier(config, run / "classifier", source, train, device)
     bundle = load_bundle(whole, device)
     if bundle.manifest.pilot.jbt is None or bundle.manifest.pilot.simplicial is None:
         labelled = train if train.labels is not None else None
@@ -114,14 +115,27 @@ def complete(config: ClassifierConfig, run: Path, source: Path, train: Dataset, 
     return whole
 
 
+def with_classifier(config: ClassifierConfig, folder: Path, source: Path, train: Dataset, device: torch.device) -> Path:
+    """``source`` with classifier, Wasserstein critic and their constants, as a bundle in ``folder``."""
+    if not is_current(folder, config, source, CLASSIFIER_RECORD):
+        shutil.rmtree(folder / "bundle", ignore_errors=True)
+        classifier_bundle(config, source, train, folder, device)
+    return folder / "bundle"
+
+
 def is_current(
     folder: Path, settings: WeightsConfig | ClassifierConfig, base: Path, record: str = WEIGHTS_RECORD
 ) -> bool:
-    """Whether ``folder`` holds what these settings make of the networks of ``base``, as its ``record`` says."""
-    if not (folder / record).exists() or not (folder / "bundle" / MANIFEST_FILE).exists():
+    """Whether ``folder`` holds what these settings make of the networks of ``base``, as its ``record`` says.
+
+    A record or bundle that cannot be read is not current: it is made again.
+    """
+    try:
+        recorded = json.loads((folder / record).read_text())["settings"]
+        theirs = load_bundle(folder / "bundle").manifest.networks
+    except (OSError, ValueError, KeyError, TypeError):
         return False
-    recorded = json.loads((folder / record).read_text())["settings"]
-    ours, theirs = (load_bundle(path).manifest.networks for path in (base, folder / "bundle"))
+    ours = load_bundle(base).manifest.networks
     same_networks = all(theirs.get(role) == spec for role, spec in ours.items())
     return bool(recorded == json.loads(json.dumps(asdict(settings)))) and same_networks
 
@@ -164,7 +178,7 @@ def publish(run: Path, chosen: str, folder: Path, recipe: Recipe, out: Path, dev
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=tuple(RECIPES), default=tuple(RECIPES))
+    parser.add_argument("--only", nargs="+", choices=tuple(RECIPES), default=EMBEDDED)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--bundles", type=Path, default=Path("bundles"))
     parser.add_argument("--device", default="auto")

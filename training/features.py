@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import nn
 
-from models.features import BranchedFeatures, LeNetFeatures, ResidualFeatures
+from models.features import BranchedFeatures, FeatureClassifier
 from models.registry import build
 from training.data.dataset import DataError, Dataset, as_network_input
 from training.randomness import step_generator
@@ -17,17 +20,25 @@ EVAL_BATCH = 500
 SCALE_ROWS = 5_000
 
 
-def train_classifier(architecture: str, data: Dataset, epochs: int, seed: int, device: torch.device) -> nn.Module:
+def train_classifier(
+    architecture: str,
+    data: Dataset,
+    epochs: int,
+    seed: int,
+    device: torch.device,
+    config: Mapping[str, Any] | None = None,
+) -> nn.Module:
     """A network of ``architecture`` with ``logits``, trained on labelled ``data``; returned in eval mode, frozen.
 
-    Raises DataError for data without labels or with fewer rows than one batch.
+    ``config``: of the architecture, beside the number of classes. Raises DataError for data without labels or
+    with fewer rows than one batch.
     """
     if data.labels is None:
         raise DataError(f"{data.name}: a feature classifier needs labels; without labels leave this step out")
     if len(data) < BATCH:
         raise DataError(f"{data.name}: {len(data)} labelled rows; a feature classifier needs at least {BATCH}")
     torch.manual_seed(seed)
-    network = build(architecture, {"classes": int(data.labels.max()) + 1}).to(device)
+    network = build(architecture, {**(config or {}), "classes": int(data.labels.max()) + 1}).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     steps = epochs * (len(data) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
@@ -56,7 +67,7 @@ def features_of(network: nn.Module | None, samples: torch.Tensor, device: torch.
 @torch.no_grad()
 def classes_of(network: nn.Module, features: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Most likely class, int64 [n] on the CPU, of rows whose ``features`` [n, f] the network gave."""
-    assert isinstance(network, (BranchedFeatures, LeNetFeatures, ResidualFeatures))
+    assert isinstance(network, FeatureClassifier)
     return torch.cat([network.logits_of(rows.to(device)).argmax(1).cpu() for rows in features.split(EVAL_BATCH)])
 
 
@@ -72,7 +83,7 @@ def accuracy(network: nn.Module, data: Dataset, device: torch.device) -> float:
 
 
 def _logits(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    assert isinstance(network, (BranchedFeatures, LeNetFeatures, ResidualFeatures))
+    assert isinstance(network, FeatureClassifier)
     return network.logits(x)
 
 

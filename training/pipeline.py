@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,47 @@ from training.weights.train import TrainedWeights, train_weights
 NO_HASH = "0" * 64  # save_bundle puts the hash of the weights as written in its place
 LICENCE = "Apache-2.0"
 CALIBRATION_SEED = 2_000_001
-FEATURE_SPACES: dict[NetworkRole, tuple[str, int, int]] = {
-    "features": ("branched-features", 1, 4),
-    "features_independent": ("residual-features", 2, 5),
+
+
+@dataclass(frozen=True)
+class FeatureSpace:
+    """A classifier to train: its architecture and what that takes beside the classes, seed and epochs."""
+
+    architecture: str
+    seed: int
+    epochs: int
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+FEATURE_SPACES: dict[NetworkRole, FeatureSpace] = {
+    "features": FeatureSpace("branched-features", 1, 4),
+    "features_independent": FeatureSpace("residual-features", 2, 5),
 }
-"""Role -> architecture, seed, epochs. Training reads the first only; reports quote the second."""
+"""For grey images of 28x28. Training reads the first only; reports quote the second."""
+STACKED_SPACES: dict[NetworkRole, FeatureSpace] = {
+    "features": FeatureSpace("channel-features", 1, 4, {"body": "lenet"}),
+    "features_independent": FeatureSpace("channel-features", 2, 5, {"body": "residual"}),
+}
+SMALL_EPOCHS = 40
+"""Of small images there are few: 40 epochs of the 1,297 digits are 400 steps."""
+
+
+def feature_spaces_for(data: Dataset) -> dict[NetworkRole, FeatureSpace]:
+    """The two unlike classifiers for images of this shape. Raises DataError."""
+    shape = tuple(data.samples.shape[1:])
+    if shape == (1, 28, 28):
+        return FEATURE_SPACES
+    if shape == (3, 28, 28):
+        return STACKED_SPACES
+    if data.is_points or shape[0] != 1 or max(shape) > 28:
+        raise DataError(
+            f"{data.name}: feature classifiers take grey images of at most 28x28, or three of 28x28 as channels; leave "
+            "them out for other data"
+        )
+    return {
+        "features": FeatureSpace("dense-features", 1, SMALL_EPOCHS, {"input_dim": prod(shape)}),
+        "features_independent": FeatureSpace("residual-features", 2, SMALL_EPOCHS),
+    }
 
 
 def gan_bundle(run: Path, out: Path, snapshot: Path | None = None) -> Manifest:
@@ -89,16 +126,14 @@ def _feature_spaces(folder: Path) -> tuple[dict[NetworkRole, NetworkSpec], dict[
 
 def add_features(folder: Path, data: Dataset, test: Dataset, device: torch.device) -> dict[str, float]:
     """Train both feature classifiers on ``data`` into the bundle; returns their accuracy on ``test``."""
-    bundle = load_bundle(folder)
-    if data.is_points or tuple(data.samples.shape[1:]) != (1, 28, 28):
-        raise DataError(f"{data.name}: feature classifiers take 28x28 grey images; leave them out for other data")
+    bundle, spaces = load_bundle(folder), feature_spaces_for(data)
     networks, specs = dict(bundle.networks), dict(bundle.manifest.networks)
     scores: dict[str, float] = {}
-    for role, (architecture, seed, epochs) in FEATURE_SPACES.items():
-        networks[role] = train_classifier(architecture, data, epochs, seed, device)
+    for role, space in spaces.items():
+        networks[role] = train_classifier(space.architecture, data, space.epochs, space.seed, device, space.config)
         assert data.labels is not None  # train_classifier has seen to it
-        classes = int(data.labels.max()) + 1
-        specs[role] = NetworkSpec(architecture=architecture, config={"classes": classes}, sha256=NO_HASH)
+        config = {**space.config, "classes": int(data.labels.max()) + 1}
+        specs[role] = NetworkSpec(architecture=space.architecture, config=config, sha256=NO_HASH)
         scores[role] = accuracy(networks[role], test, device)
     save_bundle(folder, bundle.manifest.model_copy(update={"networks": specs}), networks)
     return scores

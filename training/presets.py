@@ -26,6 +26,30 @@ PLANE = GanConfig(
     lr_critic=5e-4,
     betas=(0.5, 0.9),
 )
+DOT = replace(
+    PLANE,
+    generator_config={"output_shape": [2], "hidden": [256, 256, 256]},
+    critic_config={"input_dim": 2, "hidden": [512, 512, 512]},
+    steps=10_000,
+    batch=64,
+    n_critic=1,
+    penalty_every=2,
+)
+MIXTURE = GanConfig(
+    data="",
+    latent_dim=2,
+    generator="mlp-generator",
+    generator_config={"output_shape": [2], "hidden": [30, 30, 30, 30]},
+    critic="mlp-critic",
+    critic_config={"input_dim": 2, "hidden": [30, 30, 30, 30]},
+    steps=4_000,
+    batch=128,
+    penalty=1.0,
+    penalty_every=2,
+    lr_generator=1e-3,
+    lr_critic=1e-3,
+    betas=(0.5, 0.9),
+)
 DIGITS = replace(
     CNN28,
     data="digits",
@@ -33,19 +57,30 @@ DIGITS = replace(
     generator="mlp-generator",
     generator_config={"output_shape": [1, 8, 8], "hidden": [256, 256], "tanh": True},
     critic="mlp-critic",
-    critic_config={"input_dim": 64, "hidden": [256, 256]},
+    critic_config={"input_dim": 64, "hidden": [128, 128]},
     loss="wasserstein",
     n_critic=3,
-    penalty_every=1,
-    steps=10_000,
+    penalty_every=2,
+    steps=6_000,
 )
 
 GAN_PRESETS: dict[str, GanConfig] = {
     "fashion-mnist": replace(CNN28, data="fashion-mnist"),
     "mnist": replace(CNN28, data="mnist"),
+    "stacked-mnist": replace(
+        CNN28,
+        data="stacked-mnist",
+        loss="wasserstein",
+        generator_config={"norm": True, "image_channels": 3},
+        critic_config={"image_channels": 3},
+    ),
     "digits": DIGITS,
     "gaussians-25": replace(PLANE, data="gaussians-25"),
-    "swiss-roll": replace(PLANE, data="swiss-roll"),
+    "swiss-roll": replace(PLANE, data="swiss-roll", steps=6_000, batch=128, n_critic=1),
+    "dot-gaussians-25": replace(DOT, data="gaussians-25"),
+    "dot-swiss-roll": replace(DOT, data="swiss-roll", steps=4_000),
+    "mixture-4": replace(MIXTURE, data="mixture-4", loss="wasserstein"),
+    **{f"mixture-{modes}": replace(MIXTURE, data=f"mixture-{modes}") for modes in (9, 16, 25)},
 }
 """The plane: DOT's loss and uniform prior (Tanaka 2019) with networks a quarter as wide, so that a CPU trains them in
 minutes. Penalty 0.1, as in the toy of Gulrajani et al. 2017: with 10, 25 narrow modes came out as one blur.

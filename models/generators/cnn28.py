@@ -1,4 +1,4 @@
-"""The MNIST-family CNN generator (Tanielian's thesis, table A.3): 28x28, one channel."""
+"""The MNIST-family CNN generator (Tanielian's thesis, table A.3): 28x28, one channel or several."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FIRST_SIDE = 7
 
 
 class Cnn28Generator(nn.Module):
-    """Latents [n, latent_dim] -> images [n, 1, 28, 28] in [-1, 1].
+    """Latents [n, latent_dim] -> images [n, image_channels, 28, 28] in [-1, 1].
 
     The table leaves the activation after the fully connected layer blank; without one that layer and
     the first convolution would be a single linear map, so ours is LeakyReLU like all the others.
@@ -22,10 +22,14 @@ class Cnn28Generator(nn.Module):
     """
 
     def __init__(
-        self, latent_dim: int = 100, channels: tuple[int, int, int, int] = (128, 64, 32, 16), norm: bool = False
+        self,
+        latent_dim: int = 100,
+        channels: tuple[int, int, int, int] = (128, 64, 32, 16),
+        norm: bool = False,
+        image_channels: int = 1,
     ) -> None:
         super().__init__()
-        self.latent_dim, self.channels, self.norm = latent_dim, channels, norm
+        self.latent_dim, self.channels, self.norm, self.image_channels = latent_dim, channels, norm, image_channels
         c0, c1, c2, c3 = channels
         self.project = nn.Linear(latent_dim, c0 * FIRST_SIDE**2)
         self.body = nn.Sequential(
@@ -37,7 +41,7 @@ class Cnn28Generator(nn.Module):
             nn.Conv2d(c2, c2, 3, padding=1), *self._activate(c2),
             nn.Upsample(scale_factor=2, mode="nearest"),
             nn.Conv2d(c2, c3, 3, padding=1), *self._activate(c3),
-            nn.Conv2d(c3, 1, 5, padding=2), nn.Tanh(),
+            nn.Conv2d(c3, image_channels, 5, padding=2), nn.Tanh(),
         )  # fmt: skip
         initialise(self)
 
@@ -53,7 +57,7 @@ class Cnn28Generator(nn.Module):
     @torch.no_grad()
     def folded(self) -> Cnn28Generator:
         """The same function in eval mode, with each batch normalisation folded into the layer before it."""
-        plain = Cnn28Generator(self.latent_dim, self.channels)
+        plain = Cnn28Generator(self.latent_dim, self.channels, image_channels=self.image_channels)
         ours: list[nn.Module] = [self.project, *self.body]
         theirs = [m for m in (plain.project, *plain.body) if isinstance(m, (nn.Linear, nn.Conv2d))]
         for index, target in zip(_parametric(ours), theirs, strict=True):

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.draws import SIZES
 from benchmarks.matched import GRIDS, at_cost, at_share, cube, grids_in_words, shift_for, weights_at
 from models.bundle import Bundle
 from models.priors import Prior
@@ -17,6 +16,7 @@ from sampling.draw import Cost
 from sampling.methods import METHODS, bind
 from sampling.randomness import BlockRandomness
 from sampling.streams import BlockStream
+from training.draws import SIZES
 
 
 @pytest.mark.parametrize("method", ["latentrs", "jbt", "simplicial", "drs", "mh", "sir"])

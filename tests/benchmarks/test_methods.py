@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from benchmarks import methods
-from benchmarks.draws import Drawn, Shelf
 from benchmarks.methods import Bench
-from benchmarks.methods_page import END, start_of
 from models.bundle import Bundle
 from tests.benchmarks.conftest import FOLDER
+from training.draws import Drawn, Shelf
+from training.pages import END, start_of
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

@@ -9,11 +9,11 @@ from types import ModuleType
 import pytest
 
 from benchmarks import cost, methods, methods_page
-from benchmarks.methods_page import END, parameter_table, replace_block, start_of, values, write_block
+from benchmarks.methods_page import parameter_table, values
 from sampling.methods import METHODS
+from training.pages import END, replace_block, start_of, write_block
 
 PAGE = Path(__file__).parents[2] / "docs" / "methods.md"
-START = start_of("one.program")
 
 
 def test_the_table_of_parameters_on_the_page_is_the_one_of_the_code() -> None:
@@ -45,27 +45,6 @@ def test_what_a_schema_allows_in_words(schema: dict[str, object], words: str) ->
     assert values(schema) == words
 
 
-def test_a_program_replaces_its_own_block_and_nothing_else() -> None:
-    other = f"{start_of('other')}\nkeep\n{END}"
-    page = f"before\n{START}\nold\nold\n{END}\n{other}\nafter\n"
-    assert replace_block(page, "one.program", "new\n") == f"before\n{START}\nnew\n{END}\n{other}\nafter\n"
-
-
-@pytest.mark.parametrize(
-    ("page", "said"),
-    [
-        ("no markers\n", "one line .*not 0"),
-        (f"{START}\n{END}\n{START}\n{END}\n", "one line .*not 2"),
-        (f"{START}\nopen\n", "is missing below"),
-        (f"{START}\n{start_of('other')}\n{END}\n", "is missing below"),
-        (f"{END}\n{START}\n", "is missing below"),
-    ],
-)
-def test_a_page_without_whole_markers_is_refused(page: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        replace_block(page, "one.program", "new")
-
-
 @pytest.mark.parametrize("program", [methods.PROGRAM, cost.PROGRAM])
 def test_the_page_has_a_place_for_each_measured_table(tmp_path: Path, program: str) -> None:
     copy = tmp_path / "methods.md"
@@ -84,8 +63,3 @@ def test_a_page_without_markers_is_told_before_anything_is_measured(
     with pytest.raises(SystemExit, match="there must be one line"):
         program.main()
     assert bare.read_text() == "# Nothing\n"
-
-
-def test_a_page_that_is_not_there_is_told_too(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="No such file"):
-        write_block(tmp_path / "none.md", methods.PROGRAM, None)

@@ -60,6 +60,13 @@ def test_folding_keeps_every_image_and_drops_every_normalisation() -> None:
 
 
 @torch.no_grad()
+def test_a_generator_of_several_channels_keeps_them_when_it_is_folded() -> None:
+    generator = Cnn28Generator(10, SMALL, norm=True, image_channels=3).eval()
+    assert generator(latents(2, 10)).shape == (2, 3, 28, 28)
+    assert generator.folded()(latents(2, 10)).shape == (2, 3, 28, 28)
+
+
+@torch.no_grad()
 def test_folding_a_generator_without_normalisation_copies_it() -> None:
     generator = Cnn28Generator(10, SMALL).eval()
     folded, z = generator.folded(), latents(4, 10)

@@ -88,7 +88,9 @@ STEPS: dict[str, Callable[[Path, Path], Path]] = {
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    spaces = {role: ("lenet-features", seed, 1) for role, (_, seed, _) in pipeline.FEATURE_SPACES.items()}
+    spaces = {
+        role: replace(space, architecture="lenet-features", epochs=1) for role, space in pipeline.FEATURE_SPACES.items()
+    }
     monkeypatch.setattr(pipeline, "FEATURE_SPACES", spaces)
     # Whatever so short a training makes of the two classes: seeds need both.
     monkeypatch.setattr(simplicial, "_by_network", lambda _: lambda x: (x.flatten(1)[:, 0] > 0).long())

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.features import BranchedFeatures
+from models.features import BranchedFeatures, DenseFeatures
 from training.data.dataset import DataError, Dataset
 from training.features import accuracy, features_of, train_classifier
+from training.pipeline import feature_spaces_for
 
 CPU = torch.device("cpu")
 
@@ -45,3 +46,26 @@ def test_every_branch_is_a_classifier_of_its_own_and_the_branches_have_one_unit(
 def test_unlabelled_data_is_refused() -> None:
     with pytest.raises(DataError, match="needs labels"):
         train_classifier("lenet-features", Dataset("plain", corners(200).samples), 1, 0, CPU)
+
+
+def test_each_kind_of_image_has_two_unlike_classifiers() -> None:
+    def spaces(*shape: int) -> list[str]:
+        data = Dataset("data", torch.zeros(4, *shape, dtype=torch.uint8))
+        return [space.architecture for space in feature_spaces_for(data).values()]
+
+    assert spaces(1, 28, 28) == ["branched-features", "residual-features"]
+    assert spaces(1, 8, 8) == ["dense-features", "residual-features"]
+    assert spaces(3, 28, 28) == ["channel-features", "channel-features"]
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 64, 64), (3, 32, 32)])
+def test_data_without_a_classifier_of_its_kind_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match="feature classifiers take grey images of at most 28x28"):
+        feature_spaces_for(Dataset("data", torch.zeros(4, *shape)))
+
+
+def test_a_classifier_is_built_with_what_its_architecture_takes() -> None:
+    images = torch.zeros(128, 1, 8, 8, dtype=torch.uint8)
+    data = Dataset("small", images, torch.arange(128) % 3)
+    network = train_classifier("dense-features", data, epochs=1, seed=0, device=CPU, config={"input_dim": 64})
+    assert isinstance(network, DenseFeatures) and network.head.out_features == 3

@@ -12,7 +12,7 @@ import torch
 from training.data.dataset import DataError, Dataset, image_dataset
 from training.data.files import class_folders, idx_folder, image_folder, is_idx_folder, npz_file
 from training.data.splits import sixth
-from training.data.synthetic import gaussian_grid, swiss_roll
+from training.data.synthetic import gaussian_grid, stacked, swiss_roll, wide_mixture
 
 SYNTHETIC_TRAIN_ROWS = 60_000
 SYNTHETIC_TEST_ROWS = 10_000
@@ -40,7 +40,10 @@ FILE_SOURCES = {
         "test_images, test_labels at data/mnist.npz",
     ),
 }
-SYNTHETIC = ("digits", "gaussians-4", "gaussians-9", "gaussians-16", "gaussians-25", "swiss-roll")
+MIXTURES = {"gaussians": gaussian_grid, "mixture": wide_mixture}
+STACKED = "stacked-mnist"
+STACKED_ROWS = {"train": 60_000, "test": 10_000}
+SYNTHETIC = ("digits", *(f"{kind}-{modes}" for kind in MIXTURES for modes in (4, 9, 16, 25)), "swiss-roll")
 
 
 def load(source: str, split: str) -> Dataset:
@@ -56,6 +59,8 @@ def load(source: str, split: str) -> Dataset:
         return _synthetic(source, split)
     if source in FILE_SOURCES:
         return _from_path(find(source), source, split)
+    if source == STACKED:
+        return stacked(load("mnist", split), STACKED_ROWS[split], SPLIT_SEEDS[split])
     if not source:
         raise DataError(f"the name of the data is empty; give a path or one of: {', '.join(names())}")
     path = Path(source)
@@ -65,7 +70,7 @@ def load(source: str, split: str) -> Dataset:
 
 
 def names() -> tuple[str, ...]:
-    return (*FILE_SOURCES, *SYNTHETIC)
+    return (*FILE_SOURCES, STACKED, *SYNTHETIC)
 
 
 def find(name: str) -> Path:
@@ -86,7 +91,8 @@ def _synthetic(name: str, split: str) -> Dataset:
     rows = SYNTHETIC_TRAIN_ROWS if split == "train" else SYNTHETIC_TEST_ROWS
     if name == "swiss-roll":
         return swiss_roll(rows, SPLIT_SEEDS[split])
-    return gaussian_grid(int(name.removeprefix("gaussians-")), rows, SPLIT_SEEDS[split])
+    kind, modes = name.split("-")
+    return MIXTURES[kind](int(modes), rows, SPLIT_SEEDS[split])
 
 
 def _digits(split: str) -> Dataset:

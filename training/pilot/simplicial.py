@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from models.bundle import Bundle
-from models.features import BranchedFeatures, LeNetFeatures, ResidualFeatures
+from models.features import FeatureClassifier
 from models.pilot import SimplicialPilot
 from sampling.simplicial import simplicial_score
 from training.data.dataset import Dataset, as_network_input
@@ -69,7 +69,7 @@ def classifier_of(bundle: Bundle, data: Dataset | None) -> Classify | None:
     None where there is neither. For a mixture of equal round Gaussians the nearest mean is the best possible rule.
     """
     network = bundle.networks.get("features")
-    if isinstance(network, (BranchedFeatures, LeNetFeatures, ResidualFeatures)):
+    if isinstance(network, FeatureClassifier):
         return _by_network(network)
     if data is None or data.labels is None or bundle.manifest.output.kind != "points":
         return None

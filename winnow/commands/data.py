@@ -13,7 +13,7 @@ def register(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from training.data.catalog import FILE_SOURCES, SYNTHETIC, find, load
+    from training.data.catalog import FILE_SOURCES, STACKED, SYNTHETIC, find, load
     from training.data.dataset import DataError
 
     if args.source:
@@ -27,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"{name:14} {find(name)}")
         except DataError as error:
             print(f"{name:14} missing: {error}")
+    print(f"{STACKED:14} made of mnist")
     for name in SYNTHETIC:
         print(f"{name:14} built in")
     return 0

@@ -14,8 +14,10 @@ from training.data.synthetic import (
     GRID_STD,
     gaussian_grid,
     gaussian_grid_centres,
+    stacked,
     standard_normal,
     swiss_roll,
+    wide_mixture,
 )
 
 
@@ -38,6 +40,26 @@ def test_the_25_centres_are_those_of_the_literature() -> None:
     centres = gaussian_grid_centres(25)
     assert sorted({round(value * GRID_SCALE, 4) for value in centres.flatten().tolist()}) == [-4, -2, 0, 2, 4]
     assert len({tuple(row) for row in centres.tolist()}) == 25
+
+
+@pytest.mark.parametrize("modes", [4, 25])
+def test_the_wide_mixture_has_the_submissions_spacing_and_variance(modes: int) -> None:
+    data = wide_mixture(modes, 40_000, seed=0)
+    assert data.labels is not None
+    means = torch.stack([data.samples[data.labels == mode].mean(0) for mode in range(modes)])
+    gaps = torch.cdist(means, means).fill_diagonal_(torch.inf).amin(1)
+    assert float((gaps - 5).abs().max()) < 0.05
+    assert float((data.samples - means[data.labels]).var()) == pytest.approx(0.025, rel=0.02)
+
+
+def test_stacked_digits_are_three_images_as_channels_and_their_classes_one_number() -> None:
+    grey = torch.arange(10, dtype=torch.uint8)[:, None, None, None].expand(10, 1, 2, 2)
+    data = stacked(Dataset("digits", grey, torch.arange(10)), 200, seed=0)
+    assert data.samples.shape == (200, 3, 2, 2) and data.labels is not None
+    spelt = data.samples[:, :, 0, 0].long() @ torch.tensor([100, 10, 1])
+    assert torch.equal(spelt, data.labels) and len(data.labels.unique()) > 150
+    with pytest.raises(DataError, match="labelled grey images"):
+        stacked(Dataset("plain", grey), 10, seed=0)
 
 
 @pytest.mark.parametrize("modes", [1, 5, 24])

@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.draws import Drawn, Shelf, label, make
-from models.bundle import Bundle
+from models.bundle import load_bundle
 from sampling.draw import Cost
+from training.draws import Drawn, Shelf, label, make
+
+POINTS = Path(__file__).parents[2] / "bundles" / "gaussians-25"
 
 
-def test_what_was_kept_is_found_again(tmp_path: Path, points: Bundle) -> None:
-    drawn = make(points, "sir", {"candidates": 3}, 50, 7, torch.device("cpu"))
+def test_what_was_kept_is_found_again(tmp_path: Path) -> None:
+    drawn = make(load_bundle(POINTS), "sir", {"candidates": 3}, 50, 7, torch.device("cpu"))
     Shelf(tmp_path / "new").keep_drawn("sir candidates=3", drawn)
     found = Shelf(tmp_path / "new").drawn("sir candidates=3")
     assert found is not None and found.cost == drawn.cost and torch.equal(found.samples, drawn.samples)

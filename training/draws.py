@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from sampling.draw import Cost
 from sampling.methods import METHODS, bind
 from sampling.sampler import draw
 from sampling.streams import BlockStream
+from training.evaluation.blocks import Space, rows_of
+from training.evaluation.compare import BLOCKS, Table, compare
 from training.evaluation.drawing import SIZES, decode
 
 
@@ -76,3 +79,32 @@ class Shelf:
             return None
         self.folder.mkdir(parents=True, exist_ok=True)
         return self.folder / f"{name.replace(' ', ',')}.{kind}"
+
+
+def shelf_of(keep: Path | None, bundle: Bundle, n: int, seed: int) -> Shelf:
+    """The shelf of ``n`` samples a method of stream ``seed`` of ``bundle`` below ``keep``."""
+    return Shelf(keep / f"{bundle.name}-{bundle.digest[:12]}-{n}-{seed}" if keep else None)
+
+
+def kept_table(
+    shelf: Shelf,
+    space: Space,
+    real: torch.Tensor,
+    sets: Mapping[str, torch.Tensor],
+    device: torch.device,
+    blocks: int = BLOCKS,
+    title: str = "quality of",
+) -> Table:
+    """Every set of samples against ``real`` (as many rows, a whole number of ``blocks``), metrics kept by name.
+
+    ``title`` tells results of one shelf apart that were measured in another space or on other blocks.
+    """
+    reference = rows_of(space, real, device)
+    values = {}
+    for name, samples in sets.items():
+        kept = shelf.result(f"{title} {name}")
+        if kept is None:
+            kept = compare(reference, rows_of(space, samples[: len(real)], device), {}, blocks).values["floor"]
+            shelf.keep_result(f"{title} {name}", kept)
+        values[name] = kept
+    return Table(values, len(real) // blocks)

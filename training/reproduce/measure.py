@@ -1,0 +1,86 @@
+"""Rows of a table: what each method drew from one bundle, measured on the same blocks of held-out data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from models.bundle import Bundle
+from training.data.catalog import fixed_split
+from training.data.dataset import DataError, Dataset
+from training.draws import Drawn, Shelf, kept_table, label, make, shelf_of
+from training.evaluation.blocks import Space
+from training.evaluation.compare import Table
+from training.evaluation.report import FLOOR_SEED, SHUFFLE_SEED
+from training.reproduce.options import SEED, Options
+
+Row = tuple[str, dict[str, Any]]
+"""A method and its settings."""
+RAW = Space("raw", "training", None)
+LEAST_BLOCKS = 2
+
+
+@dataclass(frozen=True)
+class Measured:
+    """``table.values[row][metric]`` one number a block, "floor" and "prior" included; acceptance by row."""
+
+    table: Table
+    accepted: dict[str, float]
+    rows: int
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name in self.table.values if name != "floor"]
+
+
+def together(first: Measured, second: Measured) -> Measured:
+    """The rows of both, which were measured on the same blocks; those of ``first`` where a row is in both."""
+    added = {name: values for name, values in second.table.values.items() if name not in first.table.values}
+    table = Table(first.table.values | added, first.table.block_rows)
+    return Measured(table, second.accepted | first.accepted, first.rows)
+
+
+def draws(bundle: Bundle, rows: Sequence[Row], n: int, options: Options) -> tuple[dict[str, Drawn], Shelf]:
+    """``n`` samples a row, kept."""
+    shelf = shelf_of(options.keep, bundle, n, SEED)
+    found = {}
+    for method, settings in rows:
+        name = label(method, settings)
+        drawn = shelf.drawn(name)
+        if drawn is None:
+            drawn = make(bundle, method, settings, n, SEED, options.device)
+            shelf.keep_drawn(name, drawn)
+        found[name] = drawn
+    return found, shelf
+
+
+def references(train: Dataset, test: Dataset, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """``n`` test rows in a fixed shuffled order, and ``n`` training rows for the real-real floor. Raises DataError."""
+    if n > len(test) or n > len(train) - 2:
+        raise DataError(f"{test.name}: {len(test)} test rows, {n} were asked for; use fewer --rows")
+    order = torch.randperm(len(test), generator=torch.Generator().manual_seed(SHUFFLE_SEED))
+    floor, _ = fixed_split(train, min(len(test), len(train) - 2), FLOOR_SEED)
+    return test.samples[order[:n]], floor.samples[:n]
+
+
+def measure(
+    bundle: Bundle,
+    rows: Sequence[Row],
+    data: tuple[Dataset, Dataset],
+    options: Options,
+    n: int,
+    blocks: int,
+    space: Space = RAW,
+    title: str = "quality of",
+) -> Measured:
+    """Every row on ``blocks`` blocks of ``n`` rows of ``data`` (train, test) in ``space``."""
+    if blocks < LEAST_BLOCKS or n % blocks:
+        raise DataError(f"{n} rows do not make {blocks} equal blocks; use --rows that {blocks} divides")
+    real, floor = references(*data, n)
+    drawn, shelf = draws(bundle, rows, n, options)
+    sets = {"floor": floor, **{name: found.samples for name, found in drawn.items()}}
+    table = kept_table(shelf, space, real, sets, options.device, blocks, title)
+    return Measured(table, {name: found.cost.acceptance_rate for name, found in drawn.items()}, n)
