@@ -21,7 +21,7 @@ def test_every_name_builds_a_network() -> None:
         "mlp-generator": {"latent_dim": 2, "output_shape": [2]},
         "mlp-critic": {"input_dim": 2},
         "importance-mlp": {"latent_dim": 2},
-        "channel-features": {"body": "lenet-features"},
+        "channel-features": {"body": "lenet"},
     }
     for name in ARCHITECTURES:
         assert isinstance(build(name, needed.get(name, {})), nn.Module)
