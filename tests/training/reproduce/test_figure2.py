@@ -39,7 +39,7 @@ def test_samples_run_along_the_whole_segment() -> None:
 
 
 def test_shares_are_of_modes_in_order_and_of_junk() -> None:
-    points = torch.tensor([[-3.0, 0.0], [-3.2, 0.4], [1.1, 0.0], [3.4, 0.0], [0.0, 0.0], [9.0, 0.0], [-1.0, 0], [1, 0]])
+    points = torch.tensor([[-3.0, 0.0], [-3.3, 0.4], [1.4, 0.0], [3.5, 0.0], [0.0, 0.0], [9.0, 0.0], [-1.0, 0], [1, 0]])
     assert (shares(points) * 8).tolist() == [2, 1, 2, 1, 2]
 
 
