@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from training.data.dataset import DataError, Dataset
 from training.errors import TrainingRefused
 from training.evaluation.curve import generator_curve
 from training.evaluation.report import spaces_of
+from training.extractor import load_extractor
 from training.features import accuracy, train_classifier
 from training.gan import CHECKPOINT, CONFIG, SNAPSHOTS, GanConfig
 from training.weights.calibrate import calibrate
@@ -30,6 +32,8 @@ from training.weights.config import WeightsConfig
 from training.weights.problem import SPLIT_SEED, Problem
 from training.weights.train import TrainedWeights, train_weights
 
+RAW_VALUES = 256
+"""Values a sample may have to be its own features."""
 NO_HASH = "0" * 64  # save_bundle puts the hash of the weights as written in its place
 LICENCE = "Apache-2.0"
 CALIBRATION_SEED = 2_000_001
@@ -102,8 +106,12 @@ def add_features(folder: Path, data: Dataset, test: Dataset, device: torch.devic
     return scores
 
 
-def problem_of(bundle: Bundle, data: Dataset, device: torch.device) -> Problem:
-    """What importance training starts from; without a ``features`` network distances are between raw samples."""
+def problem_of(bundle: Bundle, data: Dataset, device: torch.device, features: Path | None = None) -> Problem:
+    """What importance training starts from. Raises DataError, TrainingRefused.
+
+    Distances are between features of the extractor in the file ``features``, else of the bundle's own network; with
+    neither, between the samples themselves.
+    """
     expected = bundle.manifest.output.shape
     if tuple(data.samples.shape[1:]) != expected:
         got = tuple(data.samples.shape[1:])
@@ -111,7 +119,7 @@ def problem_of(bundle: Bundle, data: Dataset, device: torch.device) -> Problem:
     return Problem(
         prior=bundle.prior,
         generator=bundle.generator,
-        features=bundle.networks.get("features"),
+        features=load_extractor(features, data, device) if features else bundle.networks.get("features"),
         real=data,
         device=device,
         critic=bundle.networks.get("critic"),
@@ -119,14 +127,36 @@ def problem_of(bundle: Bundle, data: Dataset, device: torch.device) -> Problem:
 
 
 def weights_bundle(
-    config: WeightsConfig, source: Path, data: Dataset, out: Path, device: torch.device, pools: Path | None = None
+    config: WeightsConfig,
+    source: Path,
+    data: Dataset,
+    out: Path,
+    device: torch.device,
+    pools: Path | None = None,
+    features: Path | None = None,
 ) -> TrainedWeights:
     """Train w for the bundle ``source`` in folder ``out``; the bundle with its weights is ``out / "bundle"``."""
     bundle = load_bundle(source, device)
-    trained = train_weights(config, problem_of(bundle, data, device), out, pools)
+    problem = problem_of(bundle, data, device, features)
+    if problem.features is None and config.spaces == ("features",):
+        check_samples_are_features(bundle)
+    trained = train_weights(config, problem, out, pools)
     save_with_weights(bundle, trained.network, config.objective.name, out / "bundle")
     (out / "weights.json").write_text(json.dumps(_record(config, trained), indent=2) + "\n")
     return trained
+
+
+def check_samples_are_features(bundle: Bundle) -> None:
+    """Raises TrainingRefused for images whose pixels say too little: what is like what, a distance between them misses.
+
+    Points are their own features, and so are small grey images (8 x 8 digits).
+    """
+    shape = bundle.manifest.output.shape
+    if prod(shape) > RAW_VALUES:
+        raise TrainingRefused(
+            f"{bundle.name} makes images of shape {shape} and has no feature network: give --features PATH (an "
+            "exported Inception, VGG or the like), run winnow train features, or say --spaces samples to compare pixels"
+        )
 
 
 def save_with_weights(bundle: Bundle, network: ImportanceNetwork, objective: str, out: Path) -> Manifest:
@@ -166,6 +196,9 @@ def _record(config: WeightsConfig, trained: TrainedWeights) -> dict[str, Any]:
         "held_out_energy_distance": {
             "unweighted": trained.unweighted,
             "trained": trained.held_out,
+            "gain": trained.gain,
+            "standard_error": trained.error,
+            "flat": trained.flat,
             "history": trained.history,
         },
     }

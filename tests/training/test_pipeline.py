@@ -92,7 +92,7 @@ def test_trained_weights_are_normalised_and_calibrated(weights_run: Path) -> Non
     assert manifest.calibration.acceptance_rate == pytest.approx(1 / 3, abs=0.01)
 
 
-@pytest.mark.parametrize("objective", ["transport-raw", "adversarial", "paper"])
+@pytest.mark.parametrize("objective", ["transport-raw", "ratio", "adversarial", "paper"])
 def test_every_objective_trains_from_the_command_line(objective: str, gan_run: Path, data: str, tmp_path: Path) -> None:
     assert main(weights(gan_run, data, tmp_path, objective)) == 0
     record = json.loads((tmp_path / "weights.json").read_text())
