@@ -69,12 +69,10 @@ def ladder(real: torch.Tensor) -> list[float]:
     The coarsest sees how much is where, the finest how narrow the data's modes are: for 25 narrow Gaussians there are
     five rungs, for features in many dimensions, where every neighbour is far away, one.
     """
-    distances = torch.cdist(real, real)
-    n = len(real)
-    median = float(distances[torch.ones(n, n, dtype=torch.bool, device=real.device).triu(1)].median())
-    nearest = float(distances.fill_diagonal_(float("inf")).amin(1).median())
+    median = _median_distance(real)
+    nearest = float(torch.cdist(real, real).fill_diagonal_(float("inf")).amin(1).median())
     finest, scales = max(nearest, LADDER_FLOOR * median), [median]
-    while scales[-1] / 2**LADDER_SQUARINGS >= finest > 0:
+    while scales[-1] / 2**LADDER_SQUARINGS >= finest:
         scales.append(scales[-1] / 2**LADDER_SQUARINGS)
     return scales
 
@@ -87,10 +85,10 @@ def _columns(widths: tuple[int, ...]) -> list[slice]:
 def _kernel(config: EnergyConfig, rows: torch.Tensor) -> Discrepancy:
     """The discrepancy of ``config.kernel`` in one space, in a unit of its own."""
     kernel: Kernel = config.kernel
+    median = _median_distance(rows)
     if kernel == "euclidean":
         return torch.cdist
     if kernel == "laplace":
-        median = float(torch.pdist(rows).median())
         return _laplace([median * scale for scale in config.scales])
     return _ladder_kernel(rows)
 
@@ -126,12 +124,19 @@ def _ladder_kernel(rows: torch.Tensor) -> Discrepancy:
     return rho
 
 
+def _median_distance(rows: torch.Tensor) -> float:
+    """Between rows that are not copies of each other."""
+    distances = torch.pdist(rows)
+    distances = distances[distances > 0]
+    if not len(distances):
+        raise TrainingRefused("all real rows have the same features: check the data and the feature network")
+    return float(distances.median())
+
+
 def _normalised(rho: Discrepancy, rows: torch.Tensor) -> Discrepancy:
     """``rho`` over its mean between different real rows."""
     n = len(rows)
     mean = float(rho(rows, rows).fill_diagonal_(0.0).sum()) / (n * (n - 1))
-    if not mean > 0:
-        raise TrainingRefused("all real rows have the same features: check the data and the feature network")
 
     def scaled(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return rho(x, y).div_(mean)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, suppress
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -67,6 +67,8 @@ def _announce_and_wait(name: str, folder: Path, silent: int) -> None:
 
 
 if __name__ == "__main__":
+    with suppress(ImportError):
+        import torch.utils.tensorboard  # once, not in every child
     silent, _held = os.pipe()
     for name in NAMES:
         if os.fork() == 0:
