@@ -135,7 +135,8 @@ class Bench:
         problem = problem_of(self.bundle, self.train, CPU)
         start = perf_counter()
         with TemporaryDirectory() as folder, redirect_stderr(StringIO()):
-            trained = train_weights(config, problem, Path(folder))
+            pools = self.pools / f"pools-{self.bundle.name}-{config.seed}" if self.pools else None
+            trained = train_weights(config, problem, Path(folder), pools)
         seconds = perf_counter() - start
         values = compare(self.real, self.other, {"ours": self._rows(self._draw(trained.network))}).values["ours"]
         change = {m: sum(a - b for a, b in zip(values[m], self.values[m], strict=True)) / BLOCKS for m in METRICS}

@@ -34,10 +34,15 @@ MODES = {"missing mode": (0.0, 0.6, 0.2, 0.2), "over-weighted mode": (0.55, 0.25
 KINDS = ("perfect", *JUNK, *MODES)
 FLAT = 0.1
 """Standard deviation of w that still counts as flat."""
-KEPT_EXCESS = 2 / 3
-"""A case is solved when no more than this is left of the excess over the best attainable share."""
-ENERGY_TOLERANCE = 0.01
-"""Of the data's mean distance to itself: the noise of an energy distance between 2,000 and 2,000 rows is well below."""
+LEAST_FALL = 0.1
+"""Of the excess over the best attainable share. The exact density ratio leaves 0.30 of 0.40 of the too wide junk in 2-D
+(measured): junk that lies where the data lie is data. So the share need only fall; how far the law is off, energy says.
+"""
+KEPT_ENERGY = 0.5
+"""A case is solved when no more than this is left of the energy distance to fresh data."""
+ENERGY_TOLERANCE = 5e-4
+"""More is left to noise, times the data's mean distance to itself: 3,000 rows of one law against 3,000 came out at up
+to 0.001 in 2-D and 64-D (measured, 3 draws each), where this is 0.0009 and 0.006."""
 
 
 @dataclass(frozen=True)
@@ -151,11 +156,11 @@ def failure(case: Case, before: Score, after: Score) -> str | None:
     """Why weights that turned ``before`` into ``after`` fail the case; None when they solve it."""
     if case.kind == "perfect":
         return f"w is not flat: its deviation is {after.spread:.2f}" if after.spread >= FLAT else None
-    limit = case.attainable + KEPT_EXCESS * (before.misplaced - case.attainable)
+    limit = before.misplaced - LEAST_FALL * (before.misplaced - case.attainable)
     if after.misplaced > limit:
         return f"misplaced {before.misplaced:.3f} -> {after.misplaced:.3f}, above {limit:.3f}"
     tolerance = ENERGY_TOLERANCE * float(torch.pdist(case.fresh.samples[:1_000]).mean())
-    if after.energy > before.energy + tolerance:
+    if after.energy > KEPT_ENERGY * before.energy + tolerance:
         return f"energy distance {before.energy:.4f} -> {after.energy:.4f}"
     return None
 

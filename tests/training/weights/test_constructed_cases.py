@@ -82,8 +82,8 @@ class Knows(torch.nn.Module):
 
 def test_what_fails_a_case_is_said() -> None:
     perfect, wide = make_case("perfect", 2), make_case("too wide", 2)
-    good, bad = Score(0.4, 0.05, 0.0), Score(0.3, 0.05, 0.9)
+    good, bad = Score(0.4, 0.05, 0.0), Score(0.37, 0.0, 0.9)
     assert failure(perfect, good, Score(0.0, 0.0, 0.5)) == "w is not flat: its deviation is 0.50"
-    assert failure(wide, good, bad) == "misplaced 0.400 -> 0.300, above 0.267"
-    assert failure(wide, good, Score(0.1, 0.2, 0.9)) == "energy distance 0.0500 -> 0.2000"
+    assert failure(wide, good, bad) == "misplaced 0.400 -> 0.370, above 0.360"
+    assert failure(wide, good, Score(0.1, 0.04, 0.9)) == "energy distance 0.0500 -> 0.0400"
     assert set(JUNK) | set(MODES) | {"perfect"} == set(KINDS)
