@@ -32,8 +32,8 @@ from training.weights.config import WeightsConfig
 from training.weights.problem import SPLIT_SEED, Problem
 from training.weights.train import TrainedWeights, train_weights
 
-RAW_VALUES = 256
-"""Values a sample may have to be its own features."""
+RAW_VALUES = 28 * 28
+"""Values a sample may have to be its own features: the steps of a 28 x 28 bundle may come in any order."""
 NO_HASH = "0" * 64  # save_bundle puts the hash of the weights as written in its place
 LICENCE = "Apache-2.0"
 CALIBRATION_SEED = 2_000_001
@@ -147,9 +147,9 @@ def weights_bundle(
 
 
 def check_samples_are_features(bundle: Bundle) -> None:
-    """Raises TrainingRefused for images whose pixels say too little: what is like what, a distance between them misses.
+    """Raises TrainingRefused for larger images: distances between pixels miss what is like what.
 
-    Points are their own features, and so are small grey images (8 x 8 digits).
+    Points are their own features, and so may small grey images be.
     """
     shape = bundle.manifest.output.shape
     if prod(shape) > RAW_VALUES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 from training.data.dataset import Dataset
 from training.extractor import load_extractor
 from training.features import features_of
+from training.pipeline import check_samples_are_features
 from training.weights.problem import digest
 
 CPU = torch.device("cpu")
@@ -95,3 +97,13 @@ def test_a_missing_or_broken_file_is_refused_in_one_line(content: bytes | str | 
     with pytest.raises(ValueError, match=r"no such file|is no exported network") as refused:
         load_extractor(path, DATA, CPU)
     assert "export it with torch.export" in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("shape", "refuses"), [((3, 32, 32), True), ((1, 28, 28), False), ((2,), False)])
+def test_larger_images_without_a_feature_network_are_told_what_to_give(shape: tuple[int, ...], refuses: bool) -> None:
+    bundle = SimpleNamespace(name="faces", manifest=SimpleNamespace(output=SimpleNamespace(shape=shape)))
+    if not refuses:
+        check_samples_are_features(bundle)  # type: ignore[arg-type]
+        return
+    with pytest.raises(ValueError, match=r"no feature network: give --features PATH .* --spaces samples"):
+        check_samples_are_features(bundle)  # type: ignore[arg-type]
