@@ -22,6 +22,7 @@ def test_every_name_builds_a_network() -> None:
         "mlp-critic": {"input_dim": 2},
         "importance-mlp": {"latent_dim": 2},
         "channel-features": {"body": "lenet"},
+        "dense-features": {"input_dim": 4},
     }
     for name in ARCHITECTURES:
         assert isinstance(build(name, needed.get(name, {})), nn.Module)
