@@ -79,3 +79,15 @@ def test_the_error_of_a_gain_covers_the_spread_of_gains_over_draws() -> None:
         ratios.append(gain / error)
     assert abs(fmean(ratios)) < 0.35
     assert 0.75 < stdev(ratios) < 1.3
+
+
+def test_the_error_covers_the_spread_that_few_real_rows_make() -> None:
+    """Weights that tilt the law: most of the spread of their gain comes from which 60 real rows are held out."""
+    gains, errors = [], []
+    for _ in range(150):
+        fake = torch.randn(400, 3, generator=RNG)
+        held = scored(torch.sigmoid(6 * fake[:, 0]) * 2.9, fake, torch.randn(60, 3, generator=RNG) + 0.3)
+        gain, error = held.gain(GIVEN)  # type: ignore[arg-type]
+        gains.append(gain)
+        errors.append(error)
+    assert 0.75 < stdev(gains) / fmean(errors) < 1.3
