@@ -114,6 +114,7 @@ _IMAGES_SOURCE = f"{WACV}, table 3 (prior, sir, dot, latentrs, latentrsga); {ICL
 IMAGES = {
     "mnist": Published(
         _IMAGES_SOURCE,
+        "DOT is printed at the better of two step sizes, which is not said. "
         "The submission gives its latentGA a FID of 38.2 in table 1 and of 45.2 in table 4; table 4 is quoted.",
         read("""
 row        | precision % | recall % | emd      | fid
