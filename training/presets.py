@@ -135,4 +135,4 @@ WEIGHTS_PRESETS["paper"] = PAPER_MNIST
 are printed nowhere and are ours. ``paper`` is the name that paper-mnist had first. ``energy-batch`` and
 ``transport-raw`` are what the levers against noise and bias are measured against."""
 
-DEFAULT_OBJECTIVE = "energy"
+DEFAULT_OBJECTIVE = "energy-ladder"
