@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks import ablation, ablation_bundles, ablation_cases
-from benchmarks.methods_page import END, start_of
+from training.pages import END, start_of
 from training.presets import WEIGHTS_PRESETS
 
 CASES = ("cases", "--kinds", "perfect", "shifted", "--dims", "2", "--steps", "25", "--seeds", "2")
