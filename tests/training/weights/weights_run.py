@@ -48,8 +48,14 @@ def problem() -> Problem:
 
 
 def train(name: str, folder: Path, seed: int = 0) -> TrainedWeights:
-    with redirect_stderr(StringIO()):
-        return train_weights(config(name, seed), problem(), folder)
+    """On one thread, wherever it runs: bits depend on their number."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with redirect_stderr(StringIO()):
+            return train_weights(config(name, seed), problem(), folder)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _announce_and_wait(name: str, folder: Path, silent: int) -> None:
