@@ -11,8 +11,7 @@ import numpy as np
 import torch
 
 from benchmarks.cost import measure
-from benchmarks.serving.host import write_random_bundle
-from benchmarks.workloads import random_bundle
+from benchmarks.workloads import make_known, random_bundle, write_random_bundle
 from models.bundle import load_bundle
 from sampling.sampler import BlockSizes
 from service.engine.decoding import decode
@@ -45,6 +44,7 @@ def large_generators(device: torch.device, seconds: float) -> dict[str, dict[str
 
 def served(bundles: list[Path], device: torch.device, seconds: float) -> dict[str, dict[str, Any]]:
     """What ``engine`` says of each folder in ``bundles`` and of the first large generator; ``seconds`` for each."""
+    make_known()
     with tempfile.TemporaryDirectory(prefix="winnow-gpu-check-") as scratch:
         folders = [*bundles, write_random_bundle(Path(scratch), LARGE[device.type][0])]
         return {folder.name: engine(folder, device, seconds) for folder in folders}

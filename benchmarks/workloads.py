@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
 
-from models.bundle import Bundle
+from models.bundle import Bundle, save_bundle
 from models.importance import ImportanceNetwork
 from models.manifest import Calibration, ImportanceSpec, Manifest, NetworkRole, NetworkSpec, OutputSpec, PriorSpec
 from models.placement import place
+from models.registry import ARCHITECTURES
 
 LATENT_DIM, FIRST_SIDE = 512, 4
 NO_HASH = "0" * 64
+ARCHITECTURE = "convolutions"
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,18 @@ class Convolutions(nn.Module):
         return images
 
 
+def make_known() -> None:
+    """From now on this process can load what ``write_random_bundle`` writes."""
+    ARCHITECTURES[ARCHITECTURE] = Convolutions
+
+
+def write_random_bundle(root: Path, name: str = "random-128") -> Path:
+    """A bundle with random weights, below ``root``; its folder."""
+    bundle = random_bundle(name)
+    save_bundle(root / name, bundle.manifest, bundle.networks)
+    return root / name
+
+
 def random_bundle(name: str = "random-128", device: torch.device | str = "cpu") -> Bundle:
     """A bundle of one of ``SIZES`` with random weights and w = 1 everywhere: latentRS accepts one in the cap."""
     size = SIZES[name]
@@ -74,7 +89,7 @@ def random_bundle(name: str = "random-128", device: torch.device | str = "cpu") 
         prior=PriorSpec(kind="normal", dim=LATENT_DIM),
         output=OutputSpec(kind="image", shape=(3, size.side, size.side), range=(-1.0, 1.0)),
         networks={
-            "generator": NetworkSpec(architecture="convolutions", config=config, sha256=NO_HASH),
+            "generator": NetworkSpec(architecture=ARCHITECTURE, config=config, sha256=NO_HASH),
             "importance": NetworkSpec(architecture="importance-mlp", config=importance.config, sha256=NO_HASH),
         },
         importance=ImportanceSpec(head="bounded", cap=size.cap, objective="none"),

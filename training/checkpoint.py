@@ -19,13 +19,20 @@ class CheckpointError(RuntimeError):
 
 
 def save_checkpoint(path: Path, state: dict[str, Any], meta: dict[str, Any]) -> None:
-    """Write ``state`` (nested dicts of tensors) and ``meta`` (JSON) so that a crash leaves the old file or the new."""
+    """Write ``state`` (nested dicts of tensors) and ``meta`` (JSON) so that a crash leaves the old file or the new.
+
+    Raises CheckpointError where the disk is full; the old file is then as it was.
+    """
     tensors = {k: v.detach().contiguous().cpu() for k, v in _flatten(state).items()}
     partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"meta": json.dumps(meta)})
-    with partial.open("rb") as handle:
-        os.fsync(handle.fileno())
-    partial.replace(path)
+    try:
+        save_file(tensors, partial, metadata={"meta": json.dumps(meta)})
+        with partial.open("rb") as handle:
+            os.fsync(handle.fileno())
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise CheckpointError(f"{path} could not be written ({error}); free space and start again") from error
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

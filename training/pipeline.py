@@ -26,6 +26,7 @@ from training.evaluation.check import check_weights, split_for_gate
 from training.evaluation.curve import generator_curve
 from training.evaluation.gate import Limits
 from training.evaluation.report import require_weights, spaces_of
+from training.extractor import load_extractor
 from training.features import accuracy, train_classifier
 from training.gan import CHECKPOINT, CONFIG, SNAPSHOTS, GanConfig
 from training.weights.calibrate import calibrate
@@ -33,6 +34,8 @@ from training.weights.config import WeightsConfig
 from training.weights.problem import SPLIT_SEED, Problem
 from training.weights.train import TrainedWeights, train_weights
 
+RAW_VALUES = 28 * 28
+"""Values a sample may have to be its own features: the steps of a 28 x 28 bundle may come in any order."""
 NO_HASH = "0" * 64  # save_bundle puts the hash of the weights as written in its place
 LICENCE = "Apache-2.0"
 CALIBRATION_SEED = 2_000_001
@@ -139,8 +142,12 @@ def add_features(folder: Path, data: Dataset, test: Dataset, device: torch.devic
     return scores
 
 
-def problem_of(bundle: Bundle, data: Dataset, device: torch.device) -> Problem:
-    """What importance training starts from; without a ``features`` network distances are between raw samples."""
+def problem_of(bundle: Bundle, data: Dataset, device: torch.device, features: Path | None = None) -> Problem:
+    """What importance training starts from. Raises DataError, TrainingRefused.
+
+    Distances are between features of the extractor in the file ``features``, else of the bundle's own network; with
+    neither, between the samples themselves.
+    """
     expected = bundle.manifest.output.shape
     if tuple(data.samples.shape[1:]) != expected:
         got = tuple(data.samples.shape[1:])
@@ -148,7 +155,7 @@ def problem_of(bundle: Bundle, data: Dataset, device: torch.device) -> Problem:
     return Problem(
         prior=bundle.prior,
         generator=bundle.generator,
-        features=bundle.networks.get("features"),
+        features=load_extractor(features, data, device) if features else bundle.networks.get("features"),
         real=data,
         device=device,
         critic=bundle.networks.get("critic"),
@@ -163,6 +170,7 @@ def weights_bundle(
     device: torch.device,
     pools: Path | None = None,
     limits: Limits | None = None,
+    features: Path | None = None,
 ) -> TrainedWeights:
     """Train w for the bundle ``source`` in folder ``out``; the bundle with its weights is ``out / "bundle"``.
 
@@ -172,7 +180,10 @@ def weights_bundle(
     """
     bundle = load_bundle(source, device)
     gate_rows, rest = split_for_gate(data)
-    trained = train_weights(config, problem_of(bundle, rest, device), out, pools)
+    problem = problem_of(bundle, rest, device, features)
+    if problem.features is None and config.spaces == ("features",):
+        check_samples_are_features(bundle)
+    trained = train_weights(config, problem, out, pools)
     weighted = with_weights(bundle, trained.network, config.objective.name)
     gate = None
     if limits is not None:
@@ -182,6 +193,19 @@ def weights_bundle(
     save_bundle(out / "bundle", weighted.manifest, weighted.networks)
     (out / "weights.json").write_text(json.dumps({**_record(config, trained), "gate": gate}, indent=2) + "\n")
     return trained
+
+
+def check_samples_are_features(bundle: Bundle) -> None:
+    """Raises TrainingRefused for larger images: distances between pixels miss what is like what.
+
+    Points are their own features, and so may small grey images be.
+    """
+    shape = bundle.manifest.output.shape
+    if prod(shape) > RAW_VALUES:
+        raise TrainingRefused(
+            f"{bundle.name} makes images of shape {shape} and has no feature network: give --features PATH (an "
+            "exported Inception, VGG or the like), run winnow train features, or say --spaces samples to compare pixels"
+        )
 
 
 def save_with_weights(bundle: Bundle, network: ImportanceNetwork, objective: str, out: Path) -> Manifest:
@@ -250,6 +274,9 @@ def _record(config: WeightsConfig, trained: TrainedWeights) -> dict[str, Any]:
         "held_out_energy_distance": {
             "unweighted": trained.unweighted,
             "trained": trained.held_out,
+            "gain": trained.gain,
+            "standard_error": trained.error,
+            "flat": trained.flat,
             "history": trained.history,
         },
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,14 +28,14 @@ class Progress:
             return
         values = {name: float(value) for name, value in scalars.items()}
         self._bar.set_postfix({name.split("/")[-1]: f"{value:.3f}" for name, value in values.items()}, refresh=False)
-        if self._writer is not None:
-            for name, value in values.items():
-                self._writer.add_scalar(name, value, self._step)
+        for name, value in values.items():
+            self.scalar(name, value)
 
     def scalar(self, name: str, value: float) -> None:
         """One value at the current step, at once."""
         if self._writer is not None:
-            self._writer.add_scalar(name, value, self._step)
+            with suppress(OSError):  # a disk that is full is for the checkpoint to tell, not for a by-product
+                self._writer.add_scalar(name, value, self._step)
 
     def __enter__(self) -> Self:
         return self
@@ -42,7 +43,8 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._bar.close()
         if self._writer is not None:
-            self._writer.close()
+            with suppress(OSError):
+                self._writer.close()
 
 
 def _tensorboard(out: Path) -> Any:

@@ -137,7 +137,7 @@ def serve_command(target: Target, folder: Path, port: int) -> list[str]:
     """``winnow serve``; the random generator is written to ``folder`` and served by a host that knows its network."""
     module, bundles = "winnow", target.bundle
     if bundles is None:
-        from benchmarks.serving.host import write_random_bundle
+        from benchmarks.workloads import write_random_bundle
 
         module, bundles = "benchmarks.serving.host", write_random_bundle(folder / "bundles")
     return [

@@ -80,8 +80,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="winnow-bench-") as scratch:
         folder: Path = args.bundle
         if args.random_128:
-            from benchmarks.serving.host import write_random_bundle
+            from benchmarks.workloads import make_known, write_random_bundle
 
+            make_known()
             folder = write_random_bundle(Path(scratch))
         order = (
             bare_loop(load_bundle(folder), args.batch) if args.kind == "bare" else engine_calls(folder, args.threads)

@@ -181,7 +181,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "overflow": (tensors(lambda t: [v.fill_(3e38) for v in t.values()]), "a probe batch gives NaN or infinite values"),
     "unknown architecture": (
         set_to("networks", "generator", "architecture", value="resnet"),
-        "generator.safetensors: unknown architecture 'resnet'; known: branched-features, cnn28-critic",
+        "generator.safetensors: unknown architecture 'resnet'; known: branched-features, channel-features, ",
     ),
     "bad configuration": (
         set_to("networks", "generator", "config", value={"latent_dim": 3, "colour": True}),

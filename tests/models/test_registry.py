@@ -21,6 +21,8 @@ def test_every_name_builds_a_network() -> None:
         "mlp-generator": {"latent_dim": 2, "output_shape": [2]},
         "mlp-critic": {"input_dim": 2},
         "importance-mlp": {"latent_dim": 2},
+        "channel-features": {"body": "lenet"},
+        "dense-features": {"input_dim": 4},
     }
     for name in ARCHITECTURES:
         assert isinstance(build(name, needed.get(name, {})), nn.Module)
@@ -28,7 +30,7 @@ def test_every_name_builds_a_network() -> None:
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(
-        ArchitectureError, match=r"unknown architecture 'resnet'; known: branched-features, cnn28-critic"
+        ArchitectureError, match=r"unknown architecture 'resnet'; known: branched-features, channel-features, "
     ):
         build("resnet", {})
 

@@ -45,7 +45,7 @@ def test_a_crash_while_saving_leaves_the_old_file(tmp_path: Path, monkeypatch: p
         raise OSError("No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", half_written)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(CheckpointError, match=r"No space.*free space and start again"):
         save_checkpoint(path, {"net": torch.zeros(1)}, {"step": 13})
     assert load_checkpoint(path)[1] == META
 

@@ -162,7 +162,7 @@ def test_an_interrupted_gate_leaves_the_last_bundle(
     assert load_bundle(weights_run / "bundle").digest == before
 
 
-@pytest.mark.parametrize("objective", ["transport-raw", "adversarial", "paper"])
+@pytest.mark.parametrize("objective", ["transport-raw", "ratio", "adversarial", "paper"])
 def test_every_objective_trains_from_the_command_line(objective: str, gan_run: Path, data: str, tmp_path: Path) -> None:
     assert main(weights(gan_run, data, tmp_path, objective)) == 0
     record = json.loads((tmp_path / "weights.json").read_text())

@@ -25,7 +25,7 @@ class Dataset:
             raise DataError(f"{self.name}: samples must be [n, dim] or [n, c, h, w], not {list(self.samples.shape)}")
         if len(self.samples) < 2:
             raise DataError(f"{self.name}: {len(self.samples)} sample(s); at least 2 are needed")
-        if self.is_points and not torch.isfinite(self.samples).all():
+        if self.samples.is_floating_point() and not torch.isfinite(self.samples).all():
             raise DataError(f"{self.name}: the data holds NaN or infinite values; remove them first")
         if self.samples.numel() == 0:
             raise DataError(f"{self.name}: samples of shape {list(self.samples.shape[1:])} hold no values")

@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from models.importance import Head
 from training.losses import GanLoss
 
-Kernel = Literal["euclidean", "laplace"]
+Solver = Literal["exact", "sinkhorn"]
+Kernel = Literal["euclidean", "laplace", "ladder"]
+SpaceName = Literal["features", "samples", "critic"]
+Count = Annotated[int, Field(ge=1)]
+Rows = Annotated[int, Field(ge=2)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""Ranges that training.weights.options checks."""
 
 
 @dataclass(frozen=True)
 class EnergyConfig:
-    """Weighted energy distance, or its kernel form with a sum of Laplace kernels.
+    """Weighted energy distance, or its kernel form.
 
-    ``scales`` are fractions of the median distance; ``whiten`` divides out the real features' covariance.
+    ``kernel``: "laplace" is a sum of Laplace kernels at ``scales``, fractions of the median distance; "ladder" finds
+    its own scales, from the median distance down to the nearest neighbour's, and adds the Euclidean distance.
+    ``whiten`` divides out the real features' covariance. ``reference_rows``: generated rows that stand for all in the
+    part of the loss that is computed once; without them (0) every part is estimated on the batch.
     """
 
     name: Literal["energy"] = "energy"
     kernel: Kernel = "euclidean"
-    scales: tuple[float, ...] = (0.25, 0.5, 1.0)
+    scales: tuple[Positive, ...] = (0.25, 0.5, 1.0)
     whiten: bool = False
-    batch: int = 1_024
-    mean_penalty: float = 1.0
+    batch: Rows = 1_024
+    mean_penalty: NotNegative = 0.03
+    reference_rows: Annotated[int, Field(ge=0)] = 20_000
 
 
 @dataclass(frozen=True)
@@ -31,18 +44,42 @@ class TransportConfig:
     """Targets of capped optimal transport, fitted by cross-entropy.
 
     ``batches`` programs of ``real_rows`` data against ``real_rows * ratio`` generated samples, cost |x - y|^power.
-    ``null_subtraction`` solves the same programs with generated samples in the data's place and takes the
-    difference of the two fits: what a finite batch rewards in any generator is removed.
+    ``solver``: "exact" is a linear program on the CPU, "sinkhorn" its entropic form on any device, smoothed by
+    ``regularisation`` times the mean cost. Against what a finite batch rewards in any generator:
+    ``null_subtraction`` solves the same programs with generated samples in the data's place and takes the difference
+    of the two fits; ``debiased_cost`` takes each sample's cost relative to its nearest neighbour in as many other
+    generated samples; a larger ``ratio`` lets more samples share a real one.
     """
 
     name: Literal["transport"] = "transport"
-    batches: int = 48
-    held_out_batches: int = 6
-    real_rows: int = 1_000
-    ratio: int = 1
-    power: int = 1
+    batches: Count = 48
+    held_out_batches: Count = 6
+    real_rows: Rows = 1_000
+    ratio: Count = 1
+    power: Positive = 1
+    solver: Solver = "exact"
+    regularisation: Positive = 0.02
     null_subtraction: bool = True
-    batch: int = 1_024
+    debiased_cost: bool = False
+    batch: Rows = 1_024
+
+
+@dataclass(frozen=True)
+class RatioConfig:
+    """A density ratio between data and generated samples in feature space, calibrated, capped and distilled into w.
+
+    Two classifiers of widths ``hidden``, each trained on one half of the rows and read on the other.
+    """
+
+    name: Literal["ratio"] = "ratio"
+    hidden: tuple[Count, ...] = (128, 128)
+    steps: Count = 600
+    check_every: Count = 50
+    patience: Count = 6
+    lr: Positive = 1e-3
+    weight_decay: NotNegative = 1e-2
+    classifier_batch: Rows = 256
+    batch: Rows = 1_024
 
 
 @dataclass(frozen=True)
@@ -53,18 +90,18 @@ class AdversarialConfig:
     name: Literal["adversarial"] = "adversarial"
     loss: GanLoss = "hinge"
     reward: Literal["minimum", "self-normalised"] = "self-normalised"
-    n_critic: int = 1
-    n_weight: int = 1
-    lr_critic: float = 4e-4
-    betas: tuple[float, float] = (0.5, 0.5)
-    penalty: float = 10.0
-    mean_penalty: float = 10.0
-    clip_penalty: float = 3.0
-    warm_up: int = 0
-    batch: int = 64
+    n_critic: Count = 1
+    n_weight: Count = 1
+    lr_critic: Positive = 4e-4
+    betas: tuple[NotNegative, NotNegative] = (0.5, 0.5)
+    penalty: NotNegative = 10.0
+    mean_penalty: NotNegative = 10.0
+    clip_penalty: NotNegative = 3.0
+    warm_up: Annotated[int, Field(ge=0)] = 0
+    batch: Rows = 64
 
 
-Objective = EnergyConfig | TransportConfig | AdversarialConfig
+Objective = EnergyConfig | TransportConfig | RatioConfig | AdversarialConfig
 
 
 @dataclass(frozen=True)
@@ -75,6 +112,8 @@ class WeightsConfig:
     objective, 40,000 latents of a Fashion-MNIST generator, independent features, training rows).
     ``normalise``: after training shift the output bias of a bounded head until E[w] = 1 on fresh latents.
     ``patience``: stop after this many validations without a better held-out energy distance.
+    ``betas`` of the optimizer of w. ``spaces``: what distances are taken in, each space counting alike.
+    ``start``: train with these settings first, on the same network, and go on from there.
     """
 
     objective: Objective = field(default_factory=EnergyConfig)
@@ -83,13 +122,16 @@ class WeightsConfig:
     head: Head = "bounded"
     cap: float = 3.0
     lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 1e-2
     ema_decay: float = 0.99
     steps: int = 1_500
     validate_every: int = 100
     patience: int = 5
     normalise: bool = True
+    spaces: tuple[SpaceName, ...] = ("features",)
     pool_rows: int = 200_000
     held_out_rows: int = 8_192
     held_out_real: int = 10_000
     seed: int = 0
+    start: WeightsConfig | None = None

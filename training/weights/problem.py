@@ -14,6 +14,7 @@ from models.priors import Prior
 from training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from training.data.catalog import fixed_split
 from training.data.dataset import Dataset
+from training.errors import TrainingRefused
 from training.features import features_of
 from training.randomness import step_generator
 
@@ -67,6 +68,8 @@ def make_pool(problem: Problem, rows: int, seed: int, cache: Path | None = None,
         except CheckpointError:
             pass  # a damaged cache is only a slow start: it is made again and replaced below
     pool = _draw_pool(problem, rows, seed, title)
+    if not torch.isfinite(pool.features).all():
+        raise TrainingRefused("the generator or the feature network gives NaN or infinity: check both before training")
     if cache is not None:
         save_checkpoint(cache, {"latents": pool.latents, "features": pool.features}, {"key": key})
     return pool

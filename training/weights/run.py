@@ -30,9 +30,16 @@ class WeightsRun:
         self.config, self.network, self.key = config, network, key
         self.average = copy.deepcopy(network).requires_grad_(False)
         self.best = copy.deepcopy(self.average)
-        self.optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        self.optimizer = torch.optim.AdamW(
+            network.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
+        )
         self.done = 0
         self.history: list[tuple[int, float]] = []
+
+    def adopt(self, network: ImportanceNetwork) -> None:
+        """Go on from ``network``, which is of the same shape."""
+        for own in (self.network, self.average):
+            own.load_state_dict(network.state_dict())
 
     def descend(self, loss: torch.Tensor) -> None:
         """One optimizer step and one update of the average."""

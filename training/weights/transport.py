@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 
 import numpy as np
 import ot
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
 from models.importance import ImportanceNetwork, flat_score
@@ -16,6 +14,8 @@ from training.errors import TrainingRefused
 from training.randomness import step_generator
 from training.weights.config import TransportConfig
 from training.weights.problem import Pool
+from training.weights.sinkhorn import sinkhorn_targets
+from training.weights.targets import Targets, TargetsObjective
 
 DATA_STREAM, NULL_STREAM, FIT_STREAM = 101, 102, 103
 MAX_ITERATIONS = 2_000_000
@@ -24,60 +24,55 @@ NULL_CHECK_EVERY = 50
 NULL_LR = 1e-3
 
 
-def capped_transport_targets(real: torch.Tensor, fake: torch.Tensor, cap: float, power: int) -> torch.Tensor:
-    """Target weights t [N] in [0, cap] with mean 1 of generated rows ``fake`` [N, f] for data ``real`` [n, f].
+def exact_targets(cost: torch.Tensor, cap: float) -> torch.Tensor:
+    """Target weights t [N] in [0, cap] with mean 1, from ``cost`` [n, N] of each real to each generated row.
 
-    The linear program: each real row sends mass 1/n, each fake row takes at most cap/N, cost |x - y|^power. A
-    dummy source of mass cap - 1 and zero cost makes it a balanced problem that ``ot.emd`` solves exactly.
+    The linear program: each real row sends mass 1/n, each generated row takes at most cap/N. A dummy source of mass
+    cap - 1 and zero cost makes it a balanced problem that ``ot.emd`` solves exactly, on the CPU.
     """
-    n, rows = len(real), len(fake)
-    cost = torch.cdist(real.double(), fake.double()).pow(power).numpy()
-    cost = np.vstack([cost, np.zeros((1, rows))])
+    n, rows = cost.shape
+    table = np.vstack([cost.double().cpu().numpy(), np.zeros((1, rows))])
     sources = np.append(np.full(n, 1 / n), cap - 1)
     sinks = np.full(rows, cap / rows)
-    plan = ot.emd(sources, sinks, cost, numItermax=MAX_ITERATIONS)
+    plan = ot.emd(sources, sinks, table, numItermax=MAX_ITERATIONS)
     return torch.from_numpy(rows * plan[:-1].sum(0)).float()
 
 
-@dataclass(frozen=True)
-class Targets:
-    """Latents [n, d] and target weights [n] in [0, cap]."""
+def transport_targets(
+    config: TransportConfig, real: torch.Tensor, fake: torch.Tensor, cap: float, twin: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Targets of generated rows ``fake`` [N, f] for data ``real`` [n, f], cost |x - y|^power, by ``config.solver``.
 
-    latents: torch.Tensor
-    weights: torch.Tensor
+    ``twin``: other generated rows, as many as real ones. The cost of a row is then taken relative to its nearest one
+    among them: what a finite batch saves on an average-looking row, it saves there as well.
+    """
+    cost = torch.cdist(real.double(), fake.double()).pow(config.power)
+    if twin is not None:
+        cost = cost - torch.cdist(twin.double(), fake.double()).amin(0).pow(config.power)
+    if config.solver == "sinkhorn":
+        return sinkhorn_targets(cost, cap, config.regularisation)
+    return exact_targets(cost, cap).to(fake.device)
 
-    def loss(self, score: torch.Tensor, rows: torch.Tensor, cap: float) -> torch.Tensor:
-        """Cross-entropy of cap * sigmoid(score): a proper score, so the fit is the mean target given the latent."""
-        return binary_cross_entropy_with_logits(score, self.weights[rows] / cap)
 
-
-class TransportObjective:
+def transport_objective(
+    config: TransportConfig, pool: Pool, real: torch.Tensor, network: ImportanceNetwork, seed: int
+) -> TargetsObjective:
     """Targets from the data and, for null subtraction, an offset learned on the generator against itself.
 
     With an offset h_null the network is fitted as h + h_null, so that h alone is the difference of the two fits.
     """
-
-    def __init__(
-        self, config: TransportConfig, pool: Pool, real: torch.Tensor, network: ImportanceNetwork, seed: int
-    ) -> None:
-        if network.head != "bounded":
-            raise TrainingRefused("the transport objective fits cap * sigmoid(h): use the bounded head")
-        self.config, self.cap = config, network.cap
-        device = pool.latents.device
-        self.targets = solve_programs(config, pool, real, self.cap, (seed, DATA_STREAM))
-        self.offset = torch.zeros(len(self.targets.latents), device=device)
-        if config.null_subtraction:
-            half = len(pool) // 2  # the stand-in data and the rows of the program never share a latent
-            rest = Pool(pool.latents[half:], pool.features[half:])
-            null = solve_programs(
-                config, rest, pool.features[:half], self.cap, (seed, NULL_STREAM), config.held_out_batches + 1
-            )
-            null_network = fit_null(null, network, config, seed)
-            self.offset = null_network.score(self.targets.latents).detach() - flat_score("bounded", self.cap)
-
-    def loss(self, network: ImportanceNetwork, rng: torch.Generator) -> torch.Tensor:
-        rows = torch.randint(len(self.offset), (self.config.batch,), generator=rng, device=rng.device)
-        return self.targets.loss(network.score(self.targets.latents[rows]) + self.offset[rows], rows, self.cap)
+    if network.head != "bounded":
+        raise TrainingRefused("the transport objective fits cap * sigmoid(h): use the bounded head")
+    cap = network.cap
+    targets = solve_programs(config, pool, real, cap, (seed, DATA_STREAM))
+    offset = torch.zeros(len(targets.latents), device=pool.latents.device)
+    if config.null_subtraction:
+        half = len(pool) // 2  # the stand-in data and the rows of the program never share a latent
+        rest, stand_in = Pool(pool.latents[half:], pool.features[half:]), pool.features[:half]
+        null = solve_programs(config, rest, stand_in, cap, (seed, NULL_STREAM), config.held_out_batches + 1)
+        null_network = fit_null(null, network, config, seed)
+        offset = null_network.score(targets.latents).detach() - flat_score("bounded", cap)
+    return TargetsObjective(targets, offset, cap, config.batch)
 
 
 def solve_programs(
@@ -89,18 +84,21 @@ def solve_programs(
     """
     seed, name = stream
     rows_each = config.real_rows * config.ratio
+    twin_rows = config.real_rows if config.debiased_cost else 0
     order = torch.randperm(len(pool), generator=step_generator(seed, name))
-    rows = order.split(rows_each)[: min(config.batches, len(pool) // rows_each)]
+    blocks = order.split(rows_each + twin_rows)[: min(config.batches, len(pool) // (rows_each + twin_rows))]
+    rows = [block[:rows_each] for block in blocks]
     if len(rows) < at_least:
         raise TrainingRefused(
             f"{len(pool)} latents make {len(rows)} programs, {at_least} are needed: raise --pool-rows"
         )
     weights = []
-    for batch, index in enumerate(tqdm(rows, desc="transport", unit="program", dynamic_ncols=True)):
+    for batch, block in enumerate(tqdm(blocks, desc="transport", unit="program", dynamic_ncols=True)):
         pick = torch.randint(len(real), (config.real_rows,), generator=step_generator(seed + name, batch))
-        weights.append(capped_transport_targets(real[pick].cpu(), pool.features[index].cpu(), cap, config.power))
-    device = pool.latents.device
-    return Targets(pool.latents[torch.cat(rows)], torch.cat(weights).to(device))
+        features = pool.features[block]
+        twin = features[rows_each:] if config.debiased_cost else None
+        weights.append(transport_targets(config, real[pick], features[:rows_each], cap, twin))
+    return Targets(pool.latents[torch.cat(rows)], torch.cat(weights))
 
 
 def fit_null(null: Targets, like: ImportanceNetwork, config: TransportConfig, seed: int) -> ImportanceNetwork:

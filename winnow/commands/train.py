@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from winnow.commands.arguments import (
+    assignment,
     check_writable,
     gate_limits,
     positive_float,
@@ -68,7 +69,11 @@ def _register_weights(steps: Any) -> None:
     parser = _common(steps, "weights", "train importance weights for a bundle's generator", run_weights)
     parser.add_argument("--bundle", type=Path, required=True, help="bundle with the generator")
     parser.add_argument("--data", type=source, required=True, help="name or path of the data")
-    parser.add_argument("--objective", help="a name of docs/training.md (default: energy)")
+    parser.add_argument("--objective", "--preset", help="a name of docs/training.md (default: the best one there)")
+    parser.add_argument("--option", type=assignment, nargs="+", default=[], metavar="NAME=VALUE",
+                        help="of the objective, as in solver=sinkhorn power=2")  # fmt: skip
+    parser.add_argument("--features", type=Path, help="exported network that maps images to features [n, f]")
+    parser.add_argument("--spaces", nargs="+", choices=("features", "samples", "critic"), help="(default: features)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; the result is its bundle/")
     parser.add_argument("--steps", type=positive_int)
     parser.add_argument("--seed", type=seed)
@@ -142,18 +147,22 @@ def run_weights(args: argparse.Namespace) -> int:
     from training.evaluation.gate import Limits
     from training.pipeline import weights_bundle
     from training.presets import DEFAULT_OBJECTIVE, WEIGHTS_PRESETS
+    from training.weights.options import with_options
 
     config = _choose(WEIGHTS_PRESETS, args.objective or DEFAULT_OBJECTIVE, "objective")
     given = {name: getattr(args, name) for name in ("steps", "seed", "cap", "lr", "pool_rows")}
-    given["hidden"] = tuple(args.hidden) if args.hidden else None
+    given |= {name: tuple(getattr(args, name)) if getattr(args, name) else None for name in ("hidden", "spaces")}
+    given["objective"] = with_options(config.objective, args.option)
     config = replace(config, **{name: value for name, value in given.items() if value is not None})
     check_writable(args.out, "--out")
     device, data = _device(args), load(args.data, "train")
     limits = None if args.no_gate else Limits(args.minimum_effect, args.max_recall_loss)
     if limits is not None:
         check_enough_for_gate(data)
-    trained = weights_bundle(config, args.bundle, data, args.out, device, limits=limits)
-    energies = f"{trained.unweighted:.4f} -> {trained.held_out:.4f}"
+    trained = weights_bundle(config, args.bundle, data, args.out, device, limits=limits, features=args.features)
+    energies = f"{trained.unweighted:.5f} -> {trained.held_out:.5f}"
+    if trained.flat:
+        print("no weights beat w = 1 on held-out data beyond the noise: w = 1 is kept")
     print(f"held-out energy distance {energies}; bundle in {args.out / 'bundle'}")
     spec = read_manifest(args.out / "bundle").importance
     assert spec is not None

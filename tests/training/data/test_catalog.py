@@ -56,7 +56,7 @@ def test_a_missing_data_set_also_names_winnow_data(nowhere: Path, monkeypatch: p
 
 
 def test_an_unknown_name_lists_the_known_ones(nowhere: Path) -> None:
-    with pytest.raises(DataError, match="'cifar' is neither a file or folder nor one of: fashion-mnist, mnist, digits"):
+    with pytest.raises(DataError, match="'cifar' is neither a file or folder nor one of: fashion-mnist, mnist, stacked-mnist, digits"):
         catalog.load("cifar", "train")
 
 

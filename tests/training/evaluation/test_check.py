@@ -11,13 +11,15 @@ from torch import nn
 
 from models.bundle import Bundle
 from tests.training.evaluation.constructed import bundle_around, weigh_by
-from tests.training.weights.cases import JunkGenerator, junk_problem, perfect_problem, small
 from training.data.dataset import DataError, Dataset
 from training.data.synthetic import standard_normal
 from training.evaluation.check import check_enough_for_gate, check_weights, split_for_gate
 from training.evaluation.gate import Limits
 from training.pipeline import with_weights
-from training.weights.energy import EnergyObjective, HeldOutEnergy
+from training.presets import WEIGHTS_PRESETS
+from training.weights.cases import make_case, sized
+from training.weights.energy import EnergyObjective
+from training.weights.held_out import HeldOutEnergy
 from training.weights.problem import Problem
 from training.weights.train import train_weights
 
@@ -34,14 +36,14 @@ def judged(bundle: Bundle, data: Dataset, limits: Limits = Limits()) -> dict[str
 def trained(problem: Problem, folder: Path, objective: str = "energy") -> Bundle:
     """The objective's weights; training never sees the gate's rows."""
     _, rest = split_for_gate(problem.real)
-    config = replace(small(objective, 100), hidden=(32, 32), pool_rows=4_000, held_out_rows=1_000)
+    config = replace(sized(WEIGHTS_PRESETS[objective], 100), hidden=(32, 32), pool_rows=4_000, held_out_rows=1_000)
     network = train_weights(config, replace(problem, real=rest), folder).network
     bundle = bundle_around(problem.generator, DIM, problem.prior.dim)
     return with_weights(bundle, network, objective)
 
 
 def test_weights_that_learned_to_reject_junk_pass(tmp_path: Path) -> None:
-    problem = junk_problem(DIM, 1.0, 1.5)
+    problem = make_case("shifted", DIM).problem
     found = judged(trained(problem, tmp_path), problem.real)
     assert found["verdict"] == "passed", found["reason"]
 
@@ -49,10 +51,12 @@ def test_weights_that_learned_to_reject_junk_pass(tmp_path: Path) -> None:
 def test_weights_trained_with_the_sign_of_the_reward_flipped_are_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loss, held_out = EnergyObjective.loss, HeldOutEnergy.__call__
+    loss, held_out, gain = EnergyObjective.loss, HeldOutEnergy.__call__, HeldOutEnergy.gain
     monkeypatch.setattr(EnergyObjective, "loss", lambda *args: -loss(*args))
-    monkeypatch.setattr(HeldOutEnergy, "__call__", lambda *args: -held_out(*args))  # or selection would stay flat
-    problem = junk_problem(DIM, 1.0, 1.5)
+    # Or selection would stay flat:
+    monkeypatch.setattr(HeldOutEnergy, "__call__", lambda *args: -held_out(*args))
+    monkeypatch.setattr(HeldOutEnergy, "gain", lambda *args: (-gain(*args)[0], gain(*args)[1]))
+    problem = make_case("shifted", DIM).problem
     found = judged(trained(problem, tmp_path), problem.real)
     assert found["verdict"] == "rejected" and "worse than the prior" in str(found["reason"])
 
@@ -62,7 +66,7 @@ def test_selection_alone_keeps_a_flipped_objective_flat_and_flat_weights_are_rej
 ) -> None:
     loss = EnergyObjective.loss
     monkeypatch.setattr(EnergyObjective, "loss", lambda *args: -loss(*args))
-    problem = junk_problem(DIM, 1.0, 1.5)
+    problem = make_case("shifted", DIM).problem
     assert judged(trained(problem, tmp_path), problem.real)["verdict"] == "rejected"
 
 
@@ -72,7 +76,7 @@ def test_weights_that_are_noise_independent_of_the_sample_are_rejected() -> None
 
         def __init__(self) -> None:
             super().__init__()
-            self.junk = JunkGenerator(1.0, 1.5)
+            self.junk = make_case("shifted", DIM).problem.generator
 
         def forward(self, z: torch.Tensor) -> torch.Tensor:
             made: torch.Tensor = self.junk(z[:, :-1])
@@ -88,13 +92,13 @@ def test_weights_that_are_noise_independent_of_the_sample_are_rejected() -> None
 
 @pytest.mark.parametrize("objective", ["energy", "energy-laplace", "transport", "transport-raw"])
 def test_weights_of_any_objective_for_a_perfect_generator_are_rejected(objective: str, tmp_path: Path) -> None:
-    problem = perfect_problem(DIM)
+    problem = make_case("perfect", DIM).problem
     assert judged(trained(problem, tmp_path, objective), problem.real)["verdict"] == "rejected"
 
 
 def test_the_limits_decide() -> None:
     data = standard_normal(DIM, 8_000, seed=1)
-    good = weigh_by(bundle_around(JunkGenerator(1.0, 1.5), DIM, DIM + 1), 0, slope=-8.0)
+    good = weigh_by(bundle_around(make_case("shifted", DIM).problem.generator, DIM, DIM + 1), 0, slope=-8.0)
     assert judged(good, data)["verdict"] == "passed"
     strict = judged(good, data, Limits(minimum_effect=0.99))
     assert strict["verdict"] == "rejected" and "99%" in str(strict["reason"])
@@ -103,7 +107,7 @@ def test_the_limits_decide() -> None:
 def test_the_rows_of_the_gate_are_kept_from_training_and_selection() -> None:
     data = Dataset("numbered", torch.arange(1_000.0)[:, None])
     held_out, rest = split_for_gate(data)
-    problem = Problem(junk_problem(1, 1, 0).prior, nn.Identity(), None, rest, CPU)
+    problem = Problem(make_case("shifted", DIM).problem.prior, nn.Identity(), None, rest, CPU)
     selection, training = problem.split_real(200)
     parts = [set(part.samples.flatten().tolist()) for part in (held_out, selection, training)]
     assert [len(part) for part in parts] == [200, 200, 600]
