@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.draws import Shelf
+from benchmarks.draws import Shelf, fingerprint
 from models.bundle import Bundle, load_bundle
 from models.importance import ImportanceNetwork
 from sampling.draw import Draw
@@ -123,7 +123,7 @@ class Bench:
     def judge(self, objective: str, seed: int, sizes: Sizes) -> dict[str, Any]:
         """Train (or read from the shelf) and measure: mean change of each metric over the blocks."""
         config = sizes.settings(objective, seed)
-        name = f"{objective} {config.steps} {config.pool_rows} {len(self.train)} {len(self.real.features)} {seed}"
+        name = f"{objective} {seed} {len(self.train)} {len(self.real.features)} {fingerprint(config)}"
         kept = self.shelf.result(name)
         if kept is None:
             kept = self._measure(config)
