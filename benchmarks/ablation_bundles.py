@@ -21,7 +21,7 @@ from sampling.prior import sample_prior
 from sampling.streams import BlockStream
 from training.data.catalog import fixed_split, load
 from training.data.dataset import Dataset
-from training.draws import Shelf
+from training.draws import Shelf, fingerprint
 from training.evaluation.blocks import Rows, rows_of
 from training.evaluation.compare import BLOCKS, compare
 from training.evaluation.drawing import decode
@@ -124,7 +124,7 @@ class Bench:
     def judge(self, objective: str, seed: int, sizes: Sizes) -> dict[str, Any]:
         """Train (or read from the shelf) and measure: mean change of each metric over the blocks."""
         config = sizes.settings(objective, seed)
-        name = f"{objective} {config.steps} {config.pool_rows} {len(self.train)} {len(self.real.features)} {seed}"
+        name = f"{objective} {seed} {len(self.train)} {len(self.real.features)} {fingerprint(config)}"
         kept = self.shelf.result(name)
         if kept is None:
             kept = self._measure(config)

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-from training.draws import Shelf
+from training.draws import Shelf, fingerprint
 from training.metrics.intervals import student_interval
 from training.presets import WEIGHTS_PRESETS
 from training.weights.cases import Case, Score, failure, make_case, score, sized
@@ -31,10 +31,10 @@ class Outcome:
 
 def outcome(case: Case, objective: str, seed: int, steps: int, shelf: Shelf) -> Outcome:
     """Train (or read from the shelf) and score."""
-    name = f"{case.name} {objective} {steps} {seed}"
+    config = replace(sized(WEIGHTS_PRESETS[objective], steps), seed=seed)
+    name = f"{case.name} {objective} {seed} {fingerprint(config)}"
     kept = shelf.result(name)
     if kept is None:
-        config = replace(sized(WEIGHTS_PRESETS[objective], steps), seed=seed)
         start = perf_counter()
         with TemporaryDirectory() as folder, redirect_stderr(StringIO()):
             network = train_weights(config, case.problem, Path(folder)).network

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,11 @@ def make(bundle: Bundle, method: str, settings: dict[str, Any], n: int, seed: in
     sampler = bind(bundle, method, METHODS[method].parameters(**settings), SIZES)
     drawn = draw(method, sampler.propose, n, BlockStream(seed, sampler.block, device))
     return Drawn(decode(bundle, drawn), drawn.cost)
+
+
+def fingerprint(settings: Any) -> str:
+    """Short hash of a dataclass of settings: what was kept under it was made with these very ones."""
+    return sha256(json.dumps(asdict(settings), sort_keys=True).encode()).hexdigest()[:10]
 
 
 @dataclass(frozen=True)
