@@ -3,8 +3,8 @@
     python -m training.build [--only gaussians-25] [--runs runs] [--bundles bundles] [--device auto] [--threads 2]
 
 GAN, feature spaces, one importance network an objective, selection; then the density-ratio classifier with its
-constants, the pilot run, report. Selection reads held-out training data only; the test split is opened once, for the
-report of what was selected.
+constants, the pilot run, the quality gate, report. Selection and gate read held-out training data only; the test split
+is opened once, for the report of what was selected.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ from training.data.dataset import DataError, Dataset
 from training.device import choose_device
 from training.errors import TrainingRefused
 from training.evaluation.files import write_report
+from training.evaluation.gate import Limits
 from training.evaluation.material import gather
 from training.evaluation.page.document import render
 from training.evaluation.report import evaluate
 from training.gan import train_gan
 from training.pilot.add import add_pilot, measure_pilot
-from training.pipeline import add_features, curve_of_run, gan_bundle, other_weights, weights_bundle
+from training.pipeline import add_features, curve_of_run, gan_bundle, gate_bundle, other_weights, weights_bundle
 from training.presets import GAN_PRESETS, WEIGHTS_PRESETS
 from training.weights.config import WeightsConfig
 
@@ -56,18 +57,24 @@ class Recipe:
     classifier: ClassifierConfig = CLASSIFIER
 
 
-COMPARED = ("energy", "energy-laplace", "transport", "transport-raw", "adversarial", "paper")
+COMPARED = (
+    "energy-ladder", "energy", "energy-laplace", "transport", "transport-raw", "ratio", "refine", "adversarial", "paper"
+)  # fmt: skip
 PLANE_CLASSIFIER = ClassifierConfig(steps=2_500, batch=256)
 RECIPES = {
     "fashion-mnist": Recipe("fashion-mnist", True, COMPARED),
     "mnist": Recipe("mnist", True, COMPARED),
     "stacked-mnist": Recipe("stacked-mnist", True, COMPARED),
     "gaussians-25": Recipe(
-        "gaussians-25", False, ("energy", "transport", "adversarial"), (64, 64, 64), PLANE_CLASSIFIER
+        "gaussians-25", False, ("energy-ladder", "energy", "transport", "adversarial"), (64, 64, 64), PLANE_CLASSIFIER
     ),
-    "swiss-roll": Recipe("swiss-roll", False, ("energy",), (64, 64, 64), PLANE_CLASSIFIER),
+    "swiss-roll": Recipe("swiss-roll", False, ("energy-ladder", "energy"), (64, 64, 64), PLANE_CLASSIFIER),
     "digits": Recipe(
-        "digits", True, ("energy", "energy-laplace"), (64, 64, 64), ClassifierConfig(steps=1_000, critic_steps=500)
+        "digits",
+        True,
+        ("energy-ladder", "energy", "energy-laplace"),
+        (64, 64, 64),
+        ClassifierConfig(steps=1_000, critic_steps=500),
     ),
 }
 EMBEDDED = ("fashion-mnist", "gaussians-25", "swiss-roll", "digits")
@@ -88,6 +95,7 @@ def build(name: str, recipe: Recipe, runs: Path, bundles: Path, device: torch.de
     train_objectives(recipe, run, base, train, device)
     chosen = select(run, recipe.objectives)
     whole = complete(recipe.classifier, run, run / chosen / "bundle", train, device)
+    gate_bundle(whole, train, device, Limits())
     return publish(run, chosen, whole, recipe, bundles / name, device)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from training.evaluation.curve import generator_curve
 from training.evaluation.gate import Limits
 from training.evaluation.report import require_weights, spaces_of
 from training.extractor import load_extractor
+from training.feature_spaces import FEATURE_SPACES, feature_spaces_for
 from training.features import accuracy, train_classifier
 from training.gan import CHECKPOINT, CONFIG, SNAPSHOTS, GanConfig
 from training.weights.calibrate import calibrate
@@ -39,47 +40,6 @@ RAW_VALUES = 28 * 28
 NO_HASH = "0" * 64  # save_bundle puts the hash of the weights as written in its place
 LICENCE = "Apache-2.0"
 CALIBRATION_SEED = 2_000_001
-
-
-@dataclass(frozen=True)
-class FeatureSpace:
-    """A classifier to train: its architecture and what that takes beside the classes, seed and epochs."""
-
-    architecture: str
-    seed: int
-    epochs: int
-    config: dict[str, Any] = field(default_factory=dict)
-
-
-FEATURE_SPACES: dict[NetworkRole, FeatureSpace] = {
-    "features": FeatureSpace("branched-features", 1, 4),
-    "features_independent": FeatureSpace("residual-features", 2, 5),
-}
-"""For grey images of 28x28. Training reads the first only; reports quote the second."""
-STACKED_SPACES: dict[NetworkRole, FeatureSpace] = {
-    "features": FeatureSpace("channel-features", 1, 4, {"body": "lenet"}),
-    "features_independent": FeatureSpace("channel-features", 2, 5, {"body": "residual"}),
-}
-SMALL_EPOCHS = 40
-"""Of small images there are few: 40 epochs of the 1,297 digits are 400 steps."""
-
-
-def feature_spaces_for(data: Dataset) -> dict[NetworkRole, FeatureSpace]:
-    """The two unlike classifiers for images of this shape. Raises DataError."""
-    shape = tuple(data.samples.shape[1:])
-    if shape == (1, 28, 28):
-        return FEATURE_SPACES
-    if shape == (3, 28, 28):
-        return STACKED_SPACES
-    if data.is_points or shape[0] != 1 or max(shape) > 28:
-        raise DataError(
-            f"{data.name}: feature classifiers take grey images of at most 28x28, or three of 28x28 as channels; leave "
-            "them out for other data"
-        )
-    return {
-        "features": FeatureSpace("dense-features", 1, SMALL_EPOCHS, {"input_dim": prod(shape)}),
-        "features_independent": FeatureSpace("residual-features", 2, SMALL_EPOCHS),
-    }
 
 
 def gan_bundle(run: Path, out: Path, snapshot: Path | None = None) -> Manifest:

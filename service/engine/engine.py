@@ -30,6 +30,7 @@ from service.engine.memory import Lease
 from service.engine.methods import Choice, bind_method, resolve_method, resolve_parameters
 from service.engine.options import EngineOptions
 from service.engine.orders import check_request, facts_of_job, latent_job, sample_job
+from service.engine.outcomes import Turn
 from service.engine.queue import JobQueue
 from service.engine.returns import Returns
 from service.engine.rows import Rows, SampleRequest, Samples
@@ -38,7 +39,6 @@ from service.engine.shelf import Shelf
 from service.engine.streaming import RowStream
 from service.engine.supplies import Supplies
 from service.engine.threads import usable_threads
-from service.engine.turns import Turn
 from service.metrics.registry import Metrics
 
 logger = logging.getLogger("winnow.engine")

@@ -10,9 +10,10 @@ from service.engine.accounts import Accounts
 from service.engine.decoding import is_out_of_memory
 from service.engine.errors import DeadlineExceeded, Draining, EngineError, GenerationFailed, Stalled
 from service.engine.jobs import Job, SampleJob
+from service.engine.outcomes import Turn
 from service.engine.queue import JobQueue
 from service.engine.supply import SupplyError, SupplyStalled
-from service.engine.turns import Shares, Turn, fill, take_turn
+from service.engine.turns import Shares, fill, take_turn
 
 logger = logging.getLogger("winnow.engine")
 

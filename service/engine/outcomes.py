@@ -1,0 +1,51 @@
+"""What a device's turn needs, and what comes out of it for every job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from service.engine.accounts import Accounts
+from service.engine.decoding import Decoder
+from service.engine.jobs import Job, SampleJob
+from service.engine.options import EngineOptions
+from service.engine.returns import Returns
+from service.engine.rows import Pixels
+from service.engine.supplies import Supplies
+from service.engine.supply import Take
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a turn needs: the dials, the books, the number of the device, its generators' keeper, its shared supplies of
+    unseeded work."""
+
+    options: EngineOptions
+    accounts: Accounts
+    device: int
+    decoder: Decoder
+    supplies: Supplies
+    returns: Returns
+
+
+@dataclass
+class Outcome:
+    """``made``: rows that each job got; ``spent``: device seconds on its behalf; ``failed``: jobs that cannot go on,
+    and why."""
+
+    made: dict[Job, int] = field(default_factory=dict)
+    spent: dict[Job, float] = field(default_factory=dict)
+    failed: dict[Job, Exception] = field(default_factory=dict)
+
+    def give(self, accounts: Accounts, job: SampleJob, take: Take, rows: Pixels | None) -> None:
+        """Hand a job latents, with their decoded rows if it wants any, and write it down."""
+        arrived = job.add(take, rows)
+        accounts.given(job, arrived, 0 if rows is None else len(rows))
+        if arrived:
+            self.made[job] = self.made.get(job, 0) + len(take.latents)
+
+    def spend(self, portions: Sequence[tuple[Job, int]], seconds: float) -> None:
+        """Split ``seconds`` by rows."""
+        total = sum(rows for _, rows in portions)
+        for job, rows in portions:
+            self.spent[job] = self.spent.get(job, 0.0) + seconds * rows / total
