@@ -40,6 +40,7 @@ RAW_VALUES = 28 * 28
 NO_HASH = "0" * 64  # save_bundle puts the hash of the weights as written in its place
 LICENCE = "Apache-2.0"
 CALIBRATION_SEED = 2_000_001
+CURVE_FILE = "curve.json"
 
 
 def gan_bundle(run: Path, out: Path, snapshot: Path | None = None) -> Manifest:
@@ -144,7 +145,7 @@ def weights_bundle(
     if problem.features is None and config.spaces == ("features",):
         check_samples_are_features(bundle)
     trained = train_weights(config, problem, out, pools)
-    weighted = with_weights(bundle, trained.network, config.objective.name)
+    weighted = with_weights(bundle, trained.network, config.name)
     gate = None
     if limits is not None:
         trained.network.to(device)
@@ -166,12 +167,6 @@ def check_samples_are_features(bundle: Bundle) -> None:
             f"{bundle.name} makes images of shape {shape} and has no feature network: give --features PATH (an "
             "exported Inception, VGG or the like), run winnow train features, or say --spaces samples to compare pixels"
         )
-
-
-def save_with_weights(bundle: Bundle, network: ImportanceNetwork, objective: str, out: Path) -> Manifest:
-    """``bundle`` with ``network`` as its importance network, calibrated on fresh latents, unchecked by the gate."""
-    weighted = with_weights(bundle, network, objective)
-    return save_bundle(out, weighted.manifest, weighted.networks)
 
 
 def gate_bundle(folder: Path, data: Dataset, device: torch.device, limits: Limits, seed: int = 0) -> GateVerdict:
@@ -255,7 +250,7 @@ def other_weights(bundle: Bundle, folders: list[Path]) -> dict[str, ImportanceNe
 
 
 def curve_of_run(run: Path, bundle: Bundle, train: Dataset, test: Dataset) -> list[dict[str, Any]]:
-    """Quality of the run's generator over its snapshots, in the bundle's feature spaces."""
+    """Quality of the run's generator over its snapshots, in the bundle's feature spaces; points stay in the run."""
     config = GanConfig(**json.loads((run / CONFIG).read_text()))
     selection, _ = fixed_split(train, min(len(test), len(train) // 4), SPLIT_SEED)
-    return generator_curve(config, snapshots(run), spaces_of(bundle), selection, test)
+    return generator_curve(config, snapshots(run), spaces_of(bundle), selection, test, run / CURVE_FILE)

@@ -7,8 +7,8 @@ import torch
 
 from models.features import BranchedFeatures, DenseFeatures
 from training.data.dataset import DataError, Dataset
-from training.features import accuracy, features_of, train_classifier
 from training.feature_spaces import feature_spaces_for
+from training.features import accuracy, features_of, train_classifier
 
 CPU = torch.device("cpu")
 

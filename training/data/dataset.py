@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -31,6 +33,11 @@ class Dataset:
             raise DataError(f"{self.name}: samples of shape {list(self.samples.shape[1:])} hold no values")
         if self.labels is not None and self.labels.shape != (len(self.samples),):
             raise DataError(f"{self.name}: {len(self.samples)} samples but labels {list(self.labels.shape)}")
+
+    @cached_property
+    def digest(self) -> str:
+        """Short hash of the samples: two sets may have one name."""
+        return hashlib.sha256(self.samples.contiguous().numpy().tobytes()).hexdigest()[:16]
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -114,6 +114,7 @@ class WeightsConfig:
     ``patience``: stop after this many validations without a better held-out energy distance.
     ``betas`` of the optimizer of w. ``spaces``: what distances are taken in, each space counting alike.
     ``start``: train with these settings first, on the same network, and go on from there.
+    ``preset``: the name that bundle and reports carry; the objective's own without it.
     """
 
     objective: Objective = field(default_factory=EnergyConfig)
@@ -135,3 +136,8 @@ class WeightsConfig:
     held_out_real: int = 10_000
     seed: int = 0
     start: WeightsConfig | None = None
+    preset: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.preset or self.objective.name

@@ -102,7 +102,7 @@ def _validation(config: WeightsConfig, problem: Problem, real: torch.Tensor, poo
 def _loop(run: WeightsRun, objective: Objective, validate: HeldOutEnergy, out: Path) -> None:
     config = run.config
     modules, optimizers = extra_state(objective)
-    with Progress(out, total=config.steps, start=run.done, title=config.objective.name) as progress:
+    with Progress(out, total=config.steps, start=run.done, title=config.name) as progress:
         while run.done < config.steps and not run.stale:
             rng = step_generator(config.seed, run.done, next(run.network.parameters()).device)
             if isinstance(objective, AdversarialObjective):
