@@ -58,7 +58,7 @@ class Recipe:
 
 
 COMPARED = (
-    "energy-ladder", "energy", "energy-laplace", "transport", "transport-raw", "ratio", "refine", "adversarial", "paper"
+    "energy-ladder", "energy", "energy-laplace", "transport", "transport-raw", "ratio", "adversarial", "paper"
 )  # fmt: skip
 PLANE_CLASSIFIER = ClassifierConfig(steps=2_500, batch=256)
 RECIPES = {
