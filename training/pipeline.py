@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from math import prod
 from pathlib import Path
@@ -169,20 +170,13 @@ def check_samples_are_features(bundle: Bundle) -> None:
         )
 
 
-def gate_bundle(folder: Path, data: Dataset, device: torch.device, limits: Limits, seed: int = 0) -> GateVerdict:
-    """The gate's verdict on the weights of a bundle on disk, written into it; one that was given already stands.
-
-    ``data``: the training data that they were trained on by ``weights_bundle``, whose gate rows they never saw.
-    """
-    bundle = load_bundle(folder, device)
+def record_verdict(folder: Path, gate: Mapping[str, Any]) -> Bundle:
+    """The bundle in ``folder``, now with the verdict and reason of a report's ``gate``; its digest changes."""
+    bundle = load_bundle(folder)
     require_weights(bundle)
-    assert bundle.manifest.importance is not None
-    if bundle.manifest.importance.verdict == "unchecked":
-        gate = check_weights(bundle, *split_for_gate(data), limits, seed, device)
-        bundle = with_verdict(bundle, gate["verdict"], gate["reason"])
-        save_bundle(folder, bundle.manifest, bundle.networks)
-    assert bundle.manifest.importance is not None
-    return bundle.manifest.importance.verdict
+    judged = with_verdict(bundle, gate["verdict"], gate["reason"])
+    save_bundle(folder, judged.manifest, judged.networks)
+    return load_bundle(folder)
 
 
 def with_verdict(bundle: Bundle, verdict: GateVerdict, reason: str) -> Bundle:

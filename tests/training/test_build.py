@@ -55,6 +55,9 @@ def test_the_recipe_ends_in_a_bundle_whose_report_says_what_was_chosen_and_why(t
     assert set(scores) == set(RECIPE.objectives)
     assert report["selection"]["chosen"] == min(scores, key=scores.__getitem__)
     assert report["importance_sha256"] == bundle.manifest.networks["importance"].sha256
+    spec = bundle.manifest.importance
+    assert spec is not None and (spec.verdict, spec.reason) == (report["gate"]["verdict"], report["gate"]["reason"])
+    assert report["bundle_digest"] == bundle.digest
     assert [point["step"] for point in report["generator_curve"]] == [4]
 
 

@@ -12,10 +12,8 @@ import pytest
 import torch
 
 from models.bundle import Bundle, load_bundle, read_manifest
-from training.data.catalog import load
 from training.data.dataset import Dataset
-from training.evaluation.gate import Limits
-from training.pipeline import bundle_name, gan_bundle, gate_bundle, other_weights, snapshots
+from training.pipeline import bundle_name, gan_bundle, other_weights, record_verdict, snapshots
 from training.weights.config import WeightsConfig
 from training.weights.problem import Problem
 from training.weights.train import TrainedWeights, train_weights
@@ -118,15 +116,12 @@ def test_without_the_gate_weights_are_unchecked(weights_run: Path) -> None:
     assert json.loads((weights_run / "weights.json").read_text())["gate"] is None
 
 
-def test_unchecked_weights_can_be_gated_later_and_a_verdict_stands(
-    weights_run: Path, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copytree(weights_run / "bundle", tmp_path / "bundle")
-    train, cpu = load(data, "train"), torch.device("cpu")
-    assert gate_bundle(tmp_path / "bundle", train, cpu, Limits()) == "rejected"
-    assert read_manifest(tmp_path / "bundle").importance.verdict == "rejected"  # type: ignore[union-attr]
-    monkeypatch.setattr("training.pipeline.check_weights", lambda *_: pytest.fail("gated again"))
-    assert gate_bundle(tmp_path / "bundle", train, cpu, Limits()) == "rejected"
+def test_the_verdict_of_a_report_becomes_the_bundles(weights_run: Path, tmp_path: Path) -> None:
+    before = load_bundle(shutil.copytree(weights_run / "bundle", tmp_path / "bundle"))
+    judged = record_verdict(tmp_path / "bundle", {"verdict": "rejected", "reason": "FID rose."})
+    spec = read_manifest(tmp_path / "bundle").importance
+    assert spec is not None and (spec.verdict, spec.reason) == ("rejected", "FID rose.")
+    assert judged.manifest.networks == before.manifest.networks and judged.digest != before.digest
 
 
 def test_training_and_the_gate_read_no_row_in_common(

@@ -79,7 +79,7 @@ def place(workplace: Path) -> Path:
         ([*WEIGHTS, "--pool-rows", "0"], "--pool-rows", "must be at least 2"),
         ([*WEIGHTS, "--minimum-effect", "1"], "--minimum-effect", "must be a finite number at least 0 and below 1"),
         ([*EVALUATE, "--max-recall-loss", "-1"], "--max-recall-loss", "must be a finite number at least 0"),
-        ([*EVALUATE, "--rows-per-real", "0"], "--rows-per-real", "must be from 1 to 10"),
+        ([*EVALUATE, "--rows-per-real", "0"], "--rows-per-real", "must be from 1 to 100"),
         ([*EVALUATE, "--geometry-rows", "1"], "--geometry-rows", "must be at least 100"),
         ([*WEIGHTS, "--option", "power"], "--option", "must be NAME=VALUE"),
         ([*WEIGHTS, "--spaces", "pixels"], "--spaces", "invalid choice: 'pixels'"),

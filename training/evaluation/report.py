@@ -33,7 +33,10 @@ FAST_METHODS = ("prior", "latentrs", "latentga", "latentrsga")
 
 @dataclass(frozen=True)
 class Options:
-    """``methods`` besides prior and latentrs, None for the other latent ones that the bundle can do."""
+    """``methods`` besides prior and latentrs, None for the other latent ones that the bundle can do.
+
+    ``rows_per_real``: generated rows to each real one, of the fast methods; None for the usual number.
+    """
 
     methods: tuple[str, ...] | None = None
     limits: Limits = field(default_factory=Limits)
@@ -75,7 +78,8 @@ def evaluate(
     drawn = {name: draw_method(bundle, name, n if name in FAST_METHODS else len(real), seed, spaces, device)
              for name in names}  # fmt: skip
     further = {"objectives": dict(others or {}), "seeds": dict(seeds or {})}
-    weighted = _draw_further(bundle, further, n, seed, spaces, device)
+    few = min(n, rows_for(spaces, len(real), DEFAULT_OPTIONS))
+    weighted = _draw_further(bundle, further, few, seed, spaces, device)
     floor = floor_of(train, n)
     sections, quoted = [], {}
     for space in spaces:
@@ -92,7 +96,7 @@ def evaluate(
         "generator_sha256": manifest.networks["generator"].sha256,
         "importance_sha256": manifest.networks["importance"].sha256,
         "data": {"name": test.name, "split": "test", "rows": len(real), "used_in_training_or_selection": False},
-        "protocol": protocol(seed, sections[0]["block_rows"], n, len(floor), 1 + len(further["seeds"])),
+        "protocol": protocol(seed, sections[0]["block_rows"], n, few, len(floor), 1 + len(further["seeds"])),
         "objective": manifest.importance.objective,
         "acceptance": {name: acceptance(item.cost) for name, item in every.items()},
         "cost": {name: costs(item, drawn["prior"]) for name, item in every.items()},
@@ -131,7 +135,7 @@ def shuffled(data: Dataset) -> Dataset:
 def rows_for(spaces: list[Space], real: int, options: Options) -> int:
     """Generated rows of a method for ``real`` held-out rows."""
     usual = ROWS_PER_REAL[spaces[0].network is not None]
-    return real * max(1, min(options.rows_per_real or usual, MOST_GENERATED // real))
+    return real * (options.rows_per_real or max(1, min(usual, MOST_GENERATED // real)))
 
 
 def floor_of(train: Dataset, rows: int) -> Dataset:
@@ -140,14 +144,16 @@ def floor_of(train: Dataset, rows: int) -> Dataset:
     return floor
 
 
-def protocol(seed: int, block_rows: int, generated: int, floor: int, training_seeds: int) -> dict[str, Any]:
+def protocol(
+    seed: int, block_rows: int, generated: int, of_objectives: int, floor: int, training_seeds: int
+) -> dict[str, Any]:
     """How the numbers of a report came about."""
     return {
         "seed": seed,
         "blocks": BLOCKS,
         "block_rows": block_rows,
         "generated_rows_per_block": generated // BLOCKS,
-        "generated_rows_per_block_of_objectives": generated // BLOCKS,
+        "generated_rows_per_block_of_objectives": of_objectives // BLOCKS,
         "generated_rows_per_block_of_slow": block_rows,
         "floor_rows_per_block": floor // BLOCKS,
         "confidence": CONFIDENCE,
@@ -197,7 +203,8 @@ def _section(
     for group, items in weighted.items():
         if items:
             rows = {f"latentrs:{name}": item.rows[space.name] for name, item in items.items()}
-            found = compare(real, floor, {"prior": fast["prior"], "latentrs": fast["latentrs"], **rows})
+            few = slice(min(len(item.features) for item in rows.values()))
+            found = compare(real, floor, {"prior": fast["prior"][few], "latentrs": fast["latentrs"][few], **rows})
             section[group] = summarise(found, limits)
             if group == "seeds":
                 section[group]["over_seeds"] = over_seeds(section[group])

@@ -19,7 +19,7 @@ def register(commands: Any) -> None:
     parser.add_argument("--data", type=source, required=True, help="name or path; its test split is used")
     parser.add_argument("--methods", help="all, or names with commas between them (default: the latent methods)")
     gate_limits(parser)
-    parser.add_argument("--rows-per-real", type=whole(1, 10), help="generated rows a method to each test row")
+    parser.add_argument("--rows-per-real", type=whole(1, 100), help="generated rows a method to each test row")
     parser.add_argument("--seeds", type=Path, nargs="*", default=[], help="bundles of other training seeds of w")
     parser.add_argument("--against", type=Path, nargs="*", default=[], help="bundles with weights of other objectives")
     parser.add_argument("--gan-run", type=Path, help="run folder of the generator, for its curve over training steps")
