@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import torch
 
 from models.bundle import Bundle, BundleError
 from models.importance import ImportanceNetwork
-from models.manifest import SCHEMA_VERSION
+from models.manifest import SCHEMA_VERSION, NetworkRole
 from sampling.methods import METHODS
 from training.data.catalog import fixed_split
 from training.data.dataset import Dataset
@@ -21,34 +22,59 @@ from training.evaluation.curves import marginal_precision, shares_of_classes, we
 from training.evaluation.drawing import Drawn, acceptance, costs, draw_method, draw_weights, stream_seed
 from training.evaluation.gate import Limits, judge
 from training.evaluation.seeds import over_seeds
+from training.extractor import Extractor
 from training.metrics.intervals import CONFIDENCE
 
 ROWS_PER_REAL = {True: 2, False: 4}
 """Generated rows to each real one, with feature networks (1.2 ms a row on a core, decoded) and without."""
 MOST_GENERATED = 100_000
 FLOOR_SEED, SHUFFLE_SEED = 5, 6
+RAW_VALUES = 28 * 28
+"""Values a sample may have to be its own features: the steps of a 28 x 28 bundle may come in any order."""
+ROLES: dict[NetworkRole, str] = {"features": "training", "features_independent": "independent"}
 FAST_METHODS = ("prior", "latentrs", "latentga", "latentrsga")
 """They decode what they return, once. The others cost 2 to 40 times that: one generated row to each real one."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """``methods`` besides prior and latentrs, None for the other latent ones that the bundle can do."""
+    """``methods`` besides prior and latentrs, None for the other latent ones that the bundle can do.
+
+    ``spaces``: the bundle's own without them; the last is quoted.
+    """
 
     methods: tuple[str, ...] | None = None
     limits: Limits = field(default_factory=Limits)
     rows_per_real: int | None = None
+    spaces: list[Space] | None = None
 
 
 DEFAULT_OPTIONS = Options()
 
 
-def spaces_of(bundle: Bundle) -> list[Space]:
-    """The feature spaces a bundle carries, the independent one last; raw coordinates where it has none."""
+def spaces_of(bundle: Bundle, features: Extractor | None = None, independent: Extractor | None = None) -> list[Space]:
+    """The feature spaces to judge ``bundle`` in, the independent one last; raw coordinates where there is none.
+
+    ``features``, ``independent``: networks in the place of the bundle's own. Raises TrainingRefused for one network
+    twice, and for larger images without any: distances between pixels miss what is like what, and take gigabytes.
+    """
+    if features and independent and features.sha256 == independent.sha256:
+        raise TrainingRefused(
+            "--independent-features names the network of --features: give one that training did not see"
+        )
+    given: dict[NetworkRole, Extractor | None] = {"features": features, "features_independent": independent}
     spaces = []
-    for role, told in (("features", "training"), ("features_independent", "independent")):
-        if role in bundle.networks:
+    for role, told in ROLES.items():
+        if extractor := given[role]:
+            spaces.append(Space(extractor.name, told, extractor))
+        elif role in bundle.networks:
             spaces.append(Space(bundle.manifest.networks[role].architecture, told, bundle.networks[role]))
+    output = bundle.manifest.output
+    if not spaces and output.kind == "image" and prod(output.shape) > RAW_VALUES:
+        raise TrainingRefused(
+            f"{bundle.name} makes images of shape {output.shape} and has no feature network to judge them in: give "
+            "--features PATH, or run winnow train features; winnow train weights takes --no-gate, too"
+        )
     return spaces or [Space("raw", "training", None)]
 
 
@@ -70,7 +96,7 @@ def evaluate(
     """
     require_weights(bundle)
     names, unavailable = choose_methods(bundle, options.methods)
-    spaces, real = spaces_of(bundle), shuffled(test)
+    spaces, real = options.spaces or spaces_of(bundle), shuffled(test)
     n = rows_for(spaces, len(real), options)
     drawn = {name: draw_method(bundle, name, n if name in FAST_METHODS else len(real), seed, spaces, device)
              for name in names}  # fmt: skip
