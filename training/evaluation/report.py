@@ -102,11 +102,14 @@ def evaluate(
              for name in names}  # fmt: skip
     further = {"objectives": dict(others or {}), "seeds": dict(seeds or {})}
     weighted = _draw_further(bundle, further, n, seed, spaces, device)
+    first = len(METHODS) + sum(map(len, further.values()))
+    priors = {name: draw_method(bundle, "prior", n, seed, spaces, device, first + i)
+              for i, name in enumerate(further["seeds"])}  # fmt: skip
     floor = floor_of(train, n)
     sections, quoted = [], {}
     for space in spaces:
         held_out, other = (rows_of(space, data.samples, device) for data in (real, floor))
-        sections.append(_section(space, held_out, other, drawn, weighted, options.limits))
+        sections.append(_section(space, held_out, other, drawn, weighted, priors, options.limits))
         quoted = {"real": held_out, **{name: item.rows[space.name] for name, item in drawn.items()}}
     every = drawn | {f"latentrs:{name}": item for group in weighted.values() for name, item in group.items()}
     manifest = bundle.manifest
@@ -173,7 +176,6 @@ def protocol(seed: int, block_rows: int, generated: int, floor: int, training_se
         "blocks": BLOCKS,
         "block_rows": block_rows,
         "generated_rows_per_block": generated // BLOCKS,
-        "generated_rows_per_block_of_objectives": generated // BLOCKS,
         "generated_rows_per_block_of_slow": block_rows,
         "floor_rows_per_block": floor // BLOCKS,
         "confidence": CONFIDENCE,
@@ -213,9 +215,12 @@ def _draw_further(
 
 def _section(
     space: Space, real: Rows, floor: Rows, drawn: dict[str, Drawn], weighted: dict[str, dict[str, Drawn]],
-    limits: Limits,
+    priors: dict[str, Drawn], limits: Limits,
 ) -> dict[str, Any]:  # fmt: skip
-    """The fast methods; beside prior and latentrs every other w; and, on fewer rows, the slow methods."""
+    """The fast methods; beside prior and latentrs every other w; and, on fewer rows, the slow methods.
+
+    ``priors``: a draw for each further training seed.
+    """
     fast = {name: item.rows[space.name] for name, item in drawn.items() if name in FAST_METHODS}
     slow = {name: item.rows[space.name] for name, item in drawn.items() if name not in fast}
     table = compare(real, floor, fast)
@@ -226,7 +231,9 @@ def _section(
             found = compare(real, floor, {"prior": fast["prior"], "latentrs": fast["latentrs"], **rows})
             section[group] = summarise(found, limits)
             if group == "seeds":
-                section[group]["over_seeds"] = over_seeds(section[group])
+                own = {f"latentrs:{name}": item.rows[space.name] for name, item in priors.items()}
+                common = compare(real, floor, {"latentrs": fast["prior"], **own})
+                section[group]["over_seeds"] = over_seeds(found, common, section[group]["verdicts"])
     if slow:
         n = len(real.features)
         section["slow"] = summarise(
