@@ -7,6 +7,7 @@ from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
@@ -14,18 +15,17 @@ from typing import Any
 import torch
 
 from models.bundle import Bundle, load_bundle
-from models.importance import ImportanceNetwork
 from sampling.draw import Draw
 from sampling.latentrs import sample_latentrs
 from sampling.prior import sample_prior
 from sampling.streams import BlockStream
-from training.data.catalog import fixed_split, load
+from training.data.catalog import load
 from training.data.dataset import Dataset
 from training.draws import Shelf, fingerprint
-from training.evaluation.blocks import Rows, rows_of
+from training.evaluation.blocks import rows_of
 from training.evaluation.compare import BLOCKS, compare
-from training.evaluation.drawing import decode
-from training.evaluation.report import FLOOR_SEED, SHUFFLE_SEED, spaces_of
+from training.evaluation.drawing import decode, stream_seed
+from training.evaluation.report import SHUFFLE_SEED, floor_of, shuffled, spaces_of
 from training.metrics.intervals import student_interval
 from training.pipeline import problem_of
 from training.presets import WEIGHTS_PRESETS
@@ -34,6 +34,7 @@ from training.weights.train import train_weights
 
 CPU = torch.device("cpu")
 SEED = 60_000
+"""Of what is drawn for a table: each training seed has a prior of its own, each objective of a seed its own draw."""
 BLOCK = 4_096
 GENERATED_PER_REAL = 4
 PLANE = ("gaussians-25", "swiss-roll")
@@ -84,7 +85,8 @@ def bundle_page(folder: Path, data: str, objectives: list[str], seeds: int, size
     runs = {name: [bench.judge(name, seed, sizes) for seed in range(seeds)] for name in objectives}
     titles = ["objective", *METRICS.values(), "held-out x 1000", "flat", "minutes"]
     lines = [titles, ["---"] * len(titles)]
-    lines.append(["prior", *(_number(bench.prior[m], m) for m in METRICS), "", "", ""])
+    prior = {m: fmean(bench.prior(seed)[m] for seed in range(seeds)) for m in METRICS}
+    lines.append(["prior", *(_number(prior[m], m) for m in METRICS), "", "", ""])
     lines.append(["real data", *(_number(bench.floor[m], m) for m in METRICS), "", "", ""])
     for name, found in runs.items():
         cells = [_change([run["change"][metric] for run in found], metric) for metric in METRICS]
@@ -95,65 +97,75 @@ def bundle_page(folder: Path, data: str, objectives: list[str], seeds: int, size
     unweighted = runs[objectives[0]][0]["unweighted"] * 1e3
     note = (
         f"**{bundle.name}**, space {spaces_of(bundle)[-1].name}: difference to the prior, {seeds} training seeds, 97% "
-        f"Student interval over them; {len(test):,} test rows in {BLOCKS} blocks, {GENERATED_PER_REAL} generated rows "
-        f"to each; held-out: the discrepancy that selects, {unweighted:.2f} for w = 1; flat: runs that "
-        f"found nothing better than w = 1. {len(train):,} training rows, a pool of "
+        f"Student interval over them, latents drawn anew for each; {len(test):,} test rows in {BLOCKS} blocks, "
+        f"{GENERATED_PER_REAL} generated rows to each; held-out: the discrepancy that selects, {unweighted:.2f} for "
+        f"w = 1; flat: runs that found nothing better than w = 1. {len(train):,} training rows, a pool of "
         f"{sizes.settings(objectives[0], 0).pool_rows:,}, at most {sizes.settings(objectives[0], 0).steps:,} steps."
     )
     return f"{note}\n\n{table}"
 
 
 class Bench:
-    """One bundle under measurement; prior and floor are measured once."""
+    """One bundle under measurement; the floor is measured once, the prior once a training seed.
+
+    A prior that all seeds shared would put its noise into every difference and into no interval.
+    """
 
     def __init__(self, bundle: Bundle, train: Dataset, test: Dataset, shelf: Shelf, pools: Path | None) -> None:
         self.bundle, self.train, self.shelf, self.pools = bundle, train, shelf, pools
         self.space = spaces_of(bundle)[-1]
-        order = torch.randperm(len(test), generator=torch.Generator().manual_seed(SHUFFLE_SEED))
-        self.real = rows_of(self.space, test.subset(order).samples, CPU)
+        self.real = rows_of(self.space, shuffled(test).samples, CPU)
         self.rows = GENERATED_PER_REAL * len(test)
-        floor, _ = fixed_split(train, min(len(test), len(train) - 2), FLOOR_SEED)
-        self.other = rows_of(self.space, floor.samples, CPU)
-        drawn = sample_prior(bundle.prior, None, self.rows, BlockStream(SEED, BLOCK))
-        self.base = self._rows(drawn)
-        table = compare(self.real, self.other, {"prior": self.base})
-        self.values = table.values["prior"]
-        summary = table.summary()
-        self.prior, self.floor = ({m: summary[who][m]["mean"] for m in METRICS} for who in ("prior", "floor"))
+        self.other = rows_of(self.space, floor_of(train, len(test)).samples, CPU)
+        self._priors: dict[int, dict[str, float]] = {}
+        floor = compare(self.real, self.other, {}).values["floor"]
+        self.floor = {metric: fmean(floor[metric]) for metric in METRICS}
+
+    def prior(self, seed: int) -> dict[str, float]:
+        """Mean of each metric over the blocks, of the prior drawn for this training seed."""
+        if seed not in self._priors:
+            self._priors[seed] = self._means(sample_prior(self.bundle.prior, None, self.rows, _stream(seed)))
+        return self._priors[seed]
 
     def judge(self, objective: str, seed: int, sizes: Sizes) -> dict[str, Any]:
         """Train (or read from the shelf) and measure: mean change of each metric over the blocks."""
         config = sizes.settings(objective, seed)
-        name = f"{objective} {seed} {len(self.train)} {len(self.real.features)} {fingerprint(config)}"
+        name = f"{objective} {seed} own-prior {len(self.train)} {len(self.real.features)} {fingerprint(config)}"
         kept = self.shelf.result(name)
         if kept is None:
-            kept = self._measure(config)
+            kept = self._measure(config, list(WEIGHTS_PRESETS).index(objective))
             self.shelf.keep_result(name, kept)
             print(f"{name}: {kept}", flush=True)
         return kept
 
-    def _measure(self, config: WeightsConfig) -> dict[str, Any]:
+    def _measure(self, config: WeightsConfig, objective: int) -> dict[str, Any]:
         problem = problem_of(self.bundle, self.train, CPU)
         start = perf_counter()
         with TemporaryDirectory() as folder, redirect_stderr(StringIO()):
             pools = self.pools / f"pools-{self.bundle.name}-{config.seed}" if self.pools else None
             trained = train_weights(config, problem, Path(folder), pools)
         seconds = perf_counter() - start
-        values = compare(self.real, self.other, {"ours": self._rows(self._draw(trained.network))}).values["ours"]
-        change = {m: sum(a - b for a, b in zip(values[m], self.values[m], strict=True)) / BLOCKS for m in METRICS}
+        stream = _stream(config.seed, 1 + objective)
+        ours = self._means(sample_latentrs(self.bundle.prior, trained.network, self.rows, stream))
+        prior = self.prior(config.seed)
         return {
-            "change": change,
+            "change": {metric: ours[metric] - prior[metric] for metric in METRICS},
             "held_out": trained.held_out,
             "unweighted": trained.unweighted,
             "flat": trained.flat,
             "seconds": seconds,
         }
 
-    def _draw(self, network: ImportanceNetwork) -> Draw:
-        return sample_latentrs(self.bundle.prior, network, self.rows, BlockStream(SEED + 1, BLOCK))
+    def _means(self, drawn: Draw) -> dict[str, float]:
+        """Of each metric over the blocks."""
+        rows = rows_of(self.space, decode(self.bundle, drawn), CPU)
+        values = compare(self.real, self.other, {"ours": rows}).values["ours"]
+        return {metric: fmean(values[metric]) for metric in METRICS}
 
-    def _rows(self, drawn: Draw) -> Rows:
-        return rows_of(self.space, decode(self.bundle, drawn), CPU)
+
+def _stream(seed: int, index: int = 0) -> BlockStream:
+    """Of the training seed ``seed``: 0 for the prior, then the objectives."""
+    return BlockStream(stream_seed(SEED + seed, index), BLOCK)
 
 
 def _first(data: Dataset, rows: int | None) -> Dataset:

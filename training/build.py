@@ -29,7 +29,7 @@ from training.errors import TrainingRefused
 from training.evaluation.files import write_report
 from training.evaluation.material import gather
 from training.evaluation.page.document import render
-from training.evaluation.report import Options, evaluate
+from training.evaluation.report import Options, evaluate, spaces_of
 from training.gan import train_gan
 from training.pilot.add import add_pilot, measure_pilot
 from training.pipeline import add_features, curve_of_run, gan_bundle, other_weights, record_verdict, weights_bundle
@@ -183,7 +183,7 @@ def publish(run: Path, chosen: str, folder: Path, recipe: Recipe, out: Path, dev
     features = run / "base" / "features.json"
     if features.exists():
         report["feature_spaces"] = json.loads(features.read_text())
-    report["generator_curve"] = curve_of_run(run / "gan", load_bundle(folder), train, test)
+    report["generator_curve"] = curve_of_run(run / "gan", spaces_of(load_bundle(folder)), train, test)
     material = gather(bundle, train, test, REPORT_SEED, device)
     report["pictures"] = material.numbers()
     write_report(report, folder, render(report, material))

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import warnings
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -28,8 +29,14 @@ class Extractor(nn.Module):
     def __init__(self, network: nn.Module, path: Path) -> None:
         super().__init__()
         self.network, self.path = network, path
-        sha = hashlib.sha256(path.read_bytes()).digest()
-        self.register_buffer("digest", torch.frombuffer(bytearray(sha), dtype=torch.uint8))  # tells pools apart
+        sha = hashlib.sha256(path.read_bytes())  # its buffer tells pools apart
+        self.sha256 = sha.hexdigest()
+        self.register_buffer("digest", torch.frombuffer(bytearray(sha.digest()), dtype=torch.uint8))
+
+    @property
+    def name(self) -> str:
+        """What reports call its space: the file, and which one of that name."""
+        return f"{self.path.name} {self.sha256[:12]}"
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         features: object = self.network(x)
@@ -41,14 +48,31 @@ class Extractor(nn.Module):
         return features.float()
 
 
-def load_extractor(path: Path, data: Dataset, device: torch.device) -> nn.Module:
+@dataclass(frozen=True)
+class ExtractorFiles:
+    """``features``, which training reads, and ``independent``, which only judges: each in its own network's place."""
+
+    features: Path | None = None
+    independent: Path | None = None
+
+    def load(self, data: Dataset, device: torch.device) -> tuple[Extractor | None, Extractor | None]:
+        """Both, tried on rows of ``data``. Raises TrainingRefused."""
+        options = {"--features": self.features, "--independent-features": self.independent}
+        first, second = (path and load_extractor(path, data, device, option) for option, path in options.items())
+        return first or None, second or None
+
+
+NO_FILES = ExtractorFiles()
+
+
+def load_extractor(path: Path, data: Dataset, device: torch.device, option: str = "--features") -> Extractor:
     """The network in ``path`` (torch.export or TorchScript), tried on rows of ``data``. Raises TrainingRefused."""
     if not path.is_file():
-        raise TrainingRefused(f"--features {path}: no such file; {HOW}")
+        raise TrainingRefused(f"{option} {path}: no such file; {HOW}")
     try:
         extractor = Extractor(_load(path), path).to(device)
     except (OSError, RuntimeError, ValueError, KeyError, AttributeError, zipfile.BadZipFile) as error:
-        raise TrainingRefused(f"--features {path} is no exported network; {HOW}") from error
+        raise TrainingRefused(f"{option} {path} is no exported network; {HOW}") from error
     for rows in PROBED:
         probe = data.batch(torch.arange(min(rows, len(data)))).to(device)
         try:
@@ -59,7 +83,7 @@ def load_extractor(path: Path, data: Dataset, device: torch.device) -> nn.Module
         except Exception as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
             shape = list(probe.shape)
-            raise TrainingRefused(f"--features {path} does not take images {shape} ({reason}); {HOW}") from error
+            raise TrainingRefused(f"{option} {path} does not take images {shape} ({reason}); {HOW}") from error
     return extractor
 
 

@@ -23,11 +23,12 @@ from training.checkpoint import load_checkpoint
 from training.data.catalog import fixed_split
 from training.data.dataset import DataError, Dataset
 from training.errors import TrainingRefused
+from training.evaluation.blocks import Space
 from training.evaluation.check import check_weights, split_for_gate
 from training.evaluation.curve import generator_curve
 from training.evaluation.gate import Limits
-from training.evaluation.report import require_weights, spaces_of
-from training.extractor import load_extractor
+from training.evaluation.report import RAW_VALUES, require_weights, spaces_of
+from training.extractor import NO_FILES, Extractor, ExtractorFiles
 from training.feature_spaces import FEATURE_SPACES, feature_spaces_for
 from training.features import accuracy, train_classifier
 from training.gan import CHECKPOINT, CONFIG, SNAPSHOTS, GanConfig
@@ -36,8 +37,6 @@ from training.weights.config import WeightsConfig
 from training.weights.problem import SPLIT_SEED, Problem
 from training.weights.train import TrainedWeights, train_weights
 
-RAW_VALUES = 28 * 28
-"""Values a sample may have to be its own features: the steps of a 28 x 28 bundle may come in any order."""
 NO_HASH = "0" * 64  # save_bundle puts the hash of the weights as written in its place
 LICENCE = "Apache-2.0"
 CALIBRATION_SEED = 2_000_001
@@ -104,11 +103,10 @@ def add_features(folder: Path, data: Dataset, test: Dataset, device: torch.devic
     return scores
 
 
-def problem_of(bundle: Bundle, data: Dataset, device: torch.device, features: Path | None = None) -> Problem:
-    """What importance training starts from. Raises DataError, TrainingRefused.
+def problem_of(bundle: Bundle, data: Dataset, device: torch.device) -> Problem:
+    """What importance training starts from: distances between features of the bundle's network, or else samples.
 
-    Distances are between features of the extractor in the file ``features``, else of the bundle's own network; with
-    neither, between the samples themselves.
+    Raises DataError.
     """
     expected = bundle.manifest.output.shape
     if tuple(data.samples.shape[1:]) != expected:
@@ -117,7 +115,7 @@ def problem_of(bundle: Bundle, data: Dataset, device: torch.device, features: Pa
     return Problem(
         prior=bundle.prior,
         generator=bundle.generator,
-        features=load_extractor(features, data, device) if features else bundle.networks.get("features"),
+        features=bundle.networks.get("features"),
         real=data,
         device=device,
         critic=bundle.networks.get("critic"),
@@ -132,28 +130,33 @@ def weights_bundle(
     device: torch.device,
     pools: Path | None = None,
     limits: Limits | None = None,
-    features: Path | None = None,
+    extractors: ExtractorFiles = NO_FILES,
 ) -> TrainedWeights:
     """Train w for the bundle ``source`` in folder ``out``; the bundle with its weights is ``out / "bundle"``.
 
     ``limits``: of the quality gate, whose verdict the bundle records; without them w is "unchecked". The gate comes
     before anything is saved, so an interrupted one leaves the last bundle. Its rows of ``data`` are kept from training
-    either way.
+    either way. ``extractors``: in the place of the bundle's feature networks.
     """
     bundle = load_bundle(source, device)
     gate_rows, rest = split_for_gate(data)
-    problem = problem_of(bundle, rest, device, features)
+    problem = problem_of(bundle, rest, device)
+    features, independent = extractors.load(rest, device)
+    if features is not None:
+        problem = replace(problem, features=features)
     if problem.features is None and config.spaces == ("features",):
         check_samples_are_features(bundle)
+    space = None if limits is None else spaces_of(bundle, features, independent)[-1]
     trained = train_weights(config, problem, out, pools)
     weighted = with_weights(bundle, trained.network, config.name)
     gate = None
     if limits is not None:
         trained.network.to(device)
-        gate = check_weights(weighted, gate_rows, rest, limits, config.seed, device)
+        gate = check_weights(weighted, gate_rows, rest, limits, config.seed, device, space)
         weighted = with_verdict(weighted, gate["verdict"], gate["reason"])
     save_bundle(out / "bundle", weighted.manifest, weighted.networks)
-    (out / "weights.json").write_text(json.dumps({**_record(config, trained), "gate": gate}, indent=2) + "\n")
+    record = {**_record(config, trained, features), "gate": gate}
+    (out / "weights.json").write_text(json.dumps(record, indent=2) + "\n")
     return trained
 
 
@@ -217,9 +220,10 @@ def _output_spec(shape: tuple[int, ...]) -> OutputSpec:
     return OutputSpec(kind="image", shape=shape, range=(-1.0, 1.0))
 
 
-def _record(config: WeightsConfig, trained: TrainedWeights) -> dict[str, Any]:
+def _record(config: WeightsConfig, trained: TrainedWeights, extractor: Extractor | None) -> dict[str, Any]:
     return {
         "settings": asdict(config),
+        "features": extractor and {"file": extractor.path.name, "sha256": extractor.sha256},
         "held_out_energy_distance": {
             "unweighted": trained.unweighted,
             "trained": trained.held_out,
@@ -243,8 +247,8 @@ def other_weights(bundle: Bundle, folders: list[Path]) -> dict[str, ImportanceNe
     return found
 
 
-def curve_of_run(run: Path, bundle: Bundle, train: Dataset, test: Dataset) -> list[dict[str, Any]]:
-    """Quality of the run's generator over its snapshots, in the bundle's feature spaces; points stay in the run."""
+def curve_of_run(run: Path, spaces: list[Space], train: Dataset, test: Dataset) -> list[dict[str, Any]]:
+    """Quality of the run's generator over its snapshots, in ``spaces`` on the CPU; points stay in the run."""
     config = GanConfig(**json.loads((run / CONFIG).read_text()))
     selection, _ = fixed_split(train, min(len(test), len(train) // 4), SPLIT_SEED)
-    return generator_curve(config, snapshots(run), spaces_of(bundle), selection, test, run / CURVE_FILE)
+    return generator_curve(config, snapshots(run), spaces, selection, test, run / CURVE_FILE)

@@ -6,11 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks import ablation, ablation_bundles, ablation_cases
+from benchmarks.ablation_bundles import Bench, Sizes
+from models.bundle import load_bundle
+from models.importance import ImportanceNetwork
+from tests.training.evaluation.constructed import mean_instead_of_metrics
+from training.data.catalog import load
+from training.draws import Shelf
+from training.metrics.intervals import student_interval
 from training.pages import END, start_of
 from training.presets import WEIGHTS_PRESETS
+from training.weights.train import TrainedWeights
 
+TRIALS = 100
 CASES = ("cases", "--kinds", "perfect", "shifted", "--dims", "2", "--steps", "25", "--seeds", "2")
 PLANE = ("plane", "--steps", "3", "--pool-rows", "300", "--real-rows", "900", "--test-rows", "100", "--seeds", "2",
          "--hidden", "8")  # fmt: skip
@@ -66,3 +76,26 @@ def test_a_run_is_cut_down_by_what_is_given_and_by_nothing_else() -> None:
     cut = ablation_bundles.Sizes(steps=10, pool_rows=500, programs=8, hidden=(4,)).settings("transport", 0)
     assert (cut.steps, cut.pool_rows, cut.hidden) == (10, 500, (4,))
     assert cut.objective.batches == 8 and cut.objective.held_out_batches == 2  # type: ignore[union-attr]
+
+
+def test_an_objective_that_does_nothing_is_found_to_differ_about_as_often_as_the_interval_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bundle = load_bundle(Path("bundles/gaussians-25"))
+    flat = TrainedWeights(ImportanceNetwork(bundle.prior.dim, (4,)).requires_grad_(False), [], 0, 0, 0, 0, True)
+    monkeypatch.setattr(ablation_bundles, "train_weights", lambda *_: flat)
+    monkeypatch.setattr(ablation_bundles, "GENERATED_PER_REAL", 1)
+    mean_instead_of_metrics(monkeypatch)
+    train, test = load("gaussians-25", "train"), load("gaussians-25", "test").subset(torch.arange(80))
+    wrong = 0
+    for trial in range(TRIALS):
+        monkeypatch.setattr(ablation_bundles, "SEED", 1_000 * trial)
+        bench = Bench(bundle, train, test, Shelf(None), None)
+        found = student_interval([bench.judge("energy", seed, Sizes())["change"]["fid"] for seed in range(3)])
+        wrong += abs(found.mean) > found.half_width
+    assert wrong / TRIALS < 0.07  # the intervals are of 97%
+
+
+def test_objectives_of_one_seed_have_latents_of_their_own() -> None:
+    streams = [ablation_bundles._stream(seed, index).seed for seed in range(3) for index in range(len(WEIGHTS_PRESETS))]
+    assert len(set(streams)) == len(streams)

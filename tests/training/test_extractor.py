@@ -35,8 +35,8 @@ class Extracts(nn.Module):
         return features.mean(0, keepdim=True) if self.spoil == "pooled" else features
 
 
-def exported(path: Path, spoil: str = "", fixed: bool = False) -> Path:
-    torch.manual_seed(0)
+def exported(path: Path, spoil: str = "", fixed: bool = False, seed: int = 0) -> Path:
+    torch.manual_seed(seed)
     shapes = None if fixed else ({0: torch.export.Dim("n")},)
     program = torch.export.export(Extracts(spoil).eval(), (torch.zeros(4, 3, 4, 4),), dynamic_shapes=shapes)
     torch.export.save(program, path)

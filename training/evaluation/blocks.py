@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from models.features import FeatureClassifier
 from training.features import classes_of, features_of
 from training.metrics.classes import class_shares, total_variation
 from training.metrics.discrepancy import energy_distance, kid
@@ -34,7 +35,7 @@ class Space:
 
     def classes(self, features: torch.Tensor, device: torch.device) -> torch.Tensor | None:
         """Predicted classes of rows with these features, where the space is a classifier's."""
-        return None if self.network is None else classes_of(self.network, features, device)
+        return classes_of(self.network, features, device) if isinstance(self.network, FeatureClassifier) else None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from models.bundle import Bundle
 from training.data.catalog import fixed_split
 from training.data.dataset import DataError, Dataset
-from training.evaluation.blocks import rows_of
+from training.evaluation.blocks import Space, rows_of
 from training.evaluation.compare import BLOCKS, compare
 from training.evaluation.drawing import draw_method
 from training.evaluation.gate import Limits
@@ -46,13 +46,19 @@ def check_enough_for_gate(data: Dataset) -> None:
 
 
 def check_weights(
-    bundle: Bundle, held_out: Dataset, rest: Dataset, limits: Limits, seed: int, device: torch.device
+    bundle: Bundle,
+    held_out: Dataset,
+    rest: Dataset,
+    limits: Limits,
+    seed: int,
+    device: torch.device,
+    space: Space | None = None,
 ) -> dict[str, Any]:
-    """The verdict on ``bundle``'s w, in the last of its feature spaces, and the numbers it rests on.
+    """The verdict on ``bundle``'s w, in ``space`` (default: the last of its own), and the numbers it rests on.
 
     ``held_out``, ``rest``: of ``split_for_gate``; real rows of the floor come from the rest.
     """
-    space = spaces_of(bundle)[-1]
+    space = space or spaces_of(bundle)[-1]
     real = shuffled(held_out)
     n = rows_for([space], len(real), Options(rows_per_real=GATE_ROWS_PER_REAL))
     drawn = {

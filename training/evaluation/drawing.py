@@ -40,10 +40,22 @@ class Drawn:
     decoded: bool
 
 
-def draw_method(bundle: Bundle, method: str, n: int, seed: int, spaces: list[Space], device: torch.device) -> Drawn:
-    """``n`` samples of ``method`` at its defaults. Raises MethodUnavailable, RejectionStalled."""
+def draw_method(
+    bundle: Bundle,
+    method: str,
+    n: int,
+    seed: int,
+    spaces: list[Space],
+    device: torch.device,
+    index: int | None = None,
+) -> Drawn:
+    """``n`` samples of ``method`` at its defaults. Raises MethodUnavailable, RejectionStalled.
+
+    ``index``: of the stream, that of the method without it.
+    """
     sampler = bind(bundle, method, None, SIZES)
-    stream = BlockStream(stream_seed(seed, list(METHODS).index(method)), sampler.block, device)
+    index = list(METHODS).index(method) if index is None else index
+    stream = BlockStream(stream_seed(seed, index), sampler.block, device)
     return _measured(bundle, lambda: draw(method, sampler.propose, n, stream), spaces, device)
 
 

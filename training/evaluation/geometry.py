@@ -51,14 +51,19 @@ DEFAULT_ROWS = GeometryRows()
 
 
 def latent_geometry(
-    bundle: Bundle, train: Dataset, seed: int, device: torch.device, rows: GeometryRows = DEFAULT_ROWS
+    bundle: Bundle,
+    train: Dataset,
+    seed: int,
+    device: torch.device,
+    rows: GeometryRows = DEFAULT_ROWS,
+    space: Space | None = None,
 ) -> dict[str, Any]:
     """Deciles of the Jacobian norm with the precision of each, how simply classes lie, and a sentence.
 
     Reads training data only: what it advises must not have seen the test split. ``train`` with labels names the classes
-    where the bundle has no classifier and makes points.
+    where the bundle has no classifier and makes points; ``space`` of the precision is the bundle's last by default.
     """
-    jacobian = stretched(bundle, train, seed, device, rows.jacobian)
+    jacobian = stretched(bundle, train, seed, device, rows.jacobian, space)
     classify = classifier_of(bundle, train)
     classes = None if classify is None else class_regions(bundle, classify, seed, device, rows)
     can_pay = jacobian["ratio"] >= UNEVEN and jacobian["gap"] - jacobian["gap_half_width"] > GAP
@@ -84,9 +89,11 @@ def sentence(jacobian: dict[str, Any], can_pay: bool) -> str:
     return f"Filtering is not shown to pay: {ratio}, but {gap}; weights could still mend the shares of modes."
 
 
-def stretched(bundle: Bundle, train: Dataset, seed: int, device: torch.device, rows: int) -> dict[str, Any]:
-    """Latents ranked by Jacobian norm: mean score and precision of each tenth, in the last feature space."""
-    space, found = spaces_of(bundle)[-1], []
+def stretched(
+    bundle: Bundle, train: Dataset, seed: int, device: torch.device, rows: int, space: Space | None = None
+) -> dict[str, Any]:
+    """Latents ranked by Jacobian norm: mean score and precision of each tenth, in ``space`` or the bundle's last."""
+    space, found = space or spaces_of(bundle)[-1], []
     derivative = which_derivative(bundle.generator, torch.zeros(1, bundle.prior.dim, device=device))
     probes = draw_probes(PROBES, bundle.prior.dim, seed).to(device)
     inside = precise(space, train, device)

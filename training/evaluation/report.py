@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import torch
 
 from models.bundle import Bundle, BundleError
 from models.importance import ImportanceNetwork
-from models.manifest import SCHEMA_VERSION
+from models.manifest import SCHEMA_VERSION, NetworkRole
 from sampling.methods import METHODS
 from training.data.catalog import fixed_split
 from training.data.dataset import Dataset
@@ -21,12 +22,16 @@ from training.evaluation.curves import marginal_precision, shares_of_classes, we
 from training.evaluation.drawing import Drawn, acceptance, costs, draw_method, draw_weights, stream_seed
 from training.evaluation.gate import Limits, judge
 from training.evaluation.seeds import over_seeds
+from training.extractor import Extractor
 from training.metrics.intervals import CONFIDENCE
 
 ROWS_PER_REAL = {True: 2, False: 4}
 """Generated rows to each real one, with feature networks (1.2 ms a row on a core, decoded) and without."""
 MOST_GENERATED = 100_000
 FLOOR_SEED, SHUFFLE_SEED = 5, 6
+RAW_VALUES = 28 * 28
+"""Values a sample may have to be its own features: the steps of a 28 x 28 bundle may come in any order."""
+ROLES: dict[NetworkRole, str] = {"features": "training", "features_independent": "independent"}
 FAST_METHODS = ("prior", "latentrs", "latentga", "latentrsga")
 """They decode what they return, once. The others cost 2 to 40 times that: one generated row to each real one."""
 
@@ -36,22 +41,41 @@ class Options:
     """``methods`` besides prior and latentrs, None for the other latent ones that the bundle can do.
 
     ``rows_per_real``: generated rows to each real one, of the fast methods; None for the usual number.
+    ``spaces``: the bundle's own without them; the last is quoted.
     """
 
     methods: tuple[str, ...] | None = None
     limits: Limits = field(default_factory=Limits)
     rows_per_real: int | None = None
+    spaces: list[Space] | None = None
 
 
 DEFAULT_OPTIONS = Options()
 
 
-def spaces_of(bundle: Bundle) -> list[Space]:
-    """The feature spaces a bundle carries, the independent one last; raw coordinates where it has none."""
+def spaces_of(bundle: Bundle, features: Extractor | None = None, independent: Extractor | None = None) -> list[Space]:
+    """The feature spaces to judge ``bundle`` in, the independent one last; raw coordinates where there is none.
+
+    ``features``, ``independent``: networks in the place of the bundle's own. Raises TrainingRefused for one network
+    twice, and for larger images without any: distances between pixels miss what is like what, and take gigabytes.
+    """
+    if features and independent and features.sha256 == independent.sha256:
+        raise TrainingRefused(
+            "--independent-features names the network of --features: give one that training did not see"
+        )
+    given: dict[NetworkRole, Extractor | None] = {"features": features, "features_independent": independent}
     spaces = []
-    for role, told in (("features", "training"), ("features_independent", "independent")):
-        if role in bundle.networks:
+    for role, told in ROLES.items():
+        if extractor := given[role]:
+            spaces.append(Space(extractor.name, told, extractor))
+        elif role in bundle.networks:
             spaces.append(Space(bundle.manifest.networks[role].architecture, told, bundle.networks[role]))
+    output = bundle.manifest.output
+    if not spaces and output.kind == "image" and prod(output.shape) > RAW_VALUES:
+        raise TrainingRefused(
+            f"{bundle.name} makes images of shape {output.shape} and has no feature network to judge them in: give "
+            "--features PATH, or run winnow train features; winnow train weights takes --no-gate, too"
+        )
     return spaces or [Space("raw", "training", None)]
 
 
@@ -73,18 +97,21 @@ def evaluate(
     """
     require_weights(bundle)
     names, unavailable = choose_methods(bundle, options.methods)
-    spaces, real = spaces_of(bundle), shuffled(test)
+    spaces, real = options.spaces or spaces_of(bundle), shuffled(test)
     n = rows_for(spaces, len(real), options)
     drawn = {name: draw_method(bundle, name, n if name in FAST_METHODS else len(real), seed, spaces, device)
              for name in names}  # fmt: skip
     further = {"objectives": dict(others or {}), "seeds": dict(seeds or {})}
     few = min(n, rows_for(spaces, len(real), DEFAULT_OPTIONS))
     weighted = _draw_further(bundle, further, few, seed, spaces, device)
+    first = len(METHODS) + sum(map(len, further.values()))
+    priors = {name: draw_method(bundle, "prior", few, seed, spaces, device, first + i)
+              for i, name in enumerate(further["seeds"])}  # fmt: skip
     floor = floor_of(train, n)
     sections, quoted = [], {}
     for space in spaces:
         held_out, other = (rows_of(space, data.samples, device) for data in (real, floor))
-        sections.append(_section(space, held_out, other, drawn, weighted, options.limits))
+        sections.append(_section(space, held_out, other, drawn, weighted, priors, options.limits))
         quoted = {"real": held_out, **{name: item.rows[space.name] for name, item in drawn.items()}}
     every = drawn | {f"latentrs:{name}": item for group in weighted.values() for name, item in group.items()}
     manifest = bundle.manifest
@@ -193,9 +220,12 @@ def _draw_further(
 
 def _section(
     space: Space, real: Rows, floor: Rows, drawn: dict[str, Drawn], weighted: dict[str, dict[str, Drawn]],
-    limits: Limits,
+    priors: dict[str, Drawn], limits: Limits,
 ) -> dict[str, Any]:  # fmt: skip
-    """The fast methods; beside prior and latentrs every other w; and, on fewer rows, the slow methods."""
+    """The fast methods; beside prior and latentrs every other w; and, on fewer rows, the slow methods.
+
+    ``priors``: a draw for each further training seed.
+    """
     fast = {name: item.rows[space.name] for name, item in drawn.items() if name in FAST_METHODS}
     slow = {name: item.rows[space.name] for name, item in drawn.items() if name not in fast}
     table = compare(real, floor, fast)
@@ -207,7 +237,9 @@ def _section(
             found = compare(real, floor, {"prior": fast["prior"][few], "latentrs": fast["latentrs"][few], **rows})
             section[group] = summarise(found, limits)
             if group == "seeds":
-                section[group]["over_seeds"] = over_seeds(section[group])
+                own = {f"latentrs:{name}": item.rows[space.name] for name, item in priors.items()}
+                common = compare(real, floor, {"latentrs": fast["prior"][few], **own})
+                section[group]["over_seeds"] = over_seeds(found, common, section[group]["verdicts"])
     if slow:
         n = len(real.features)
         section["slow"] = summarise(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from math import isfinite, sqrt
 from statistics import fmean, stdev
 from typing import NamedTuple
@@ -31,8 +32,12 @@ def student_interval(values: Sequence[float], confidence: float = CONFIDENCE) ->
         raise ValueError(f"an interval needs at least 2 values, not {len(numbers)}; repeat the measurement")
     if not all(map(isfinite, numbers)):
         raise ValueError("the values hold NaN or infinity; find the draw whose metric failed")
-    quantile = float(t.ppf((1 + confidence) / 2, len(numbers) - 1))
-    return Interval(fmean(numbers), quantile * stdev(numbers) / sqrt(len(numbers)))
+    return Interval(fmean(numbers), _quantile(confidence, len(numbers) - 1) * stdev(numbers) / sqrt(len(numbers)))
+
+
+@cache
+def _quantile(confidence: float, freedom: int) -> float:
+    return float(t.ppf((1 + confidence) / 2, freedom))
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float], confidence: float = CONFIDENCE) -> Interval:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ def register(commands: Any) -> None:
     parser.add_argument("--data", type=source, required=True, help="name or path; its test split is used")
     parser.add_argument("--methods", help="all, or names with commas between them (default: the latent methods)")
     gate_limits(parser)
+    text = "exported network that maps images to features [n, f], which training read"
+    parser.add_argument("--features", type=Path, help=text)
+    text = "another one, which training did not read; the one to quote"
+    parser.add_argument("--independent-features", type=Path, help=text)
     parser.add_argument("--rows-per-real", type=whole(1, 100), help="generated rows a method to each test row")
     parser.add_argument("--seeds", type=Path, nargs="*", default=[], help="bundles of other training seeds of w")
     parser.add_argument("--against", type=Path, nargs="*", default=[], help="bundles with weights of other objectives")
@@ -65,24 +70,38 @@ def run(args: argparse.Namespace) -> int:
 
 def measure(args: argparse.Namespace, bundle: Any, train: Any, test: Any, device: Any) -> tuple[dict[str, Any], Any]:
     """The report of a bundle with weights, and what its pictures are made of."""
+    import torch
+
     from models.bundle import load_bundle
     from training.evaluation.material import gather
     from training.evaluation.report import evaluate
     from training.pipeline import curve_of_run, other_weights
 
     others, seeds = (other_weights(bundle, folders) for folders in (args.against, args.seeds))
-    report = evaluate(bundle, train, test, args.seed, device, others, options_of(args), seeds)
+    options = replace(options_of(args), spaces=spaces_for(args, bundle, train, device))
+    report = evaluate(bundle, train, test, args.seed, device, others, options, seeds)
     material = gather(bundle, train, test, args.seed, device)
     report["pictures"] = material.numbers()
     if args.gan_run:
-        report["generator_curve"] = curve_of_run(args.gan_run, load_bundle(args.bundle), train, test)  # CPU only
+        on_cpu = spaces_for(args, load_bundle(args.bundle), train, torch.device("cpu"))
+        report["generator_curve"] = curve_of_run(args.gan_run, on_cpu, train, test)
     return report, material
 
 
 def geometry_of(args: argparse.Namespace, bundle: Any, train: Any, device: Any) -> dict[str, Any]:
     from training.evaluation.geometry import GeometryRows, latent_geometry
 
-    return latent_geometry(bundle, train, args.seed, device, GeometryRows(args.geometry_rows))
+    space = spaces_for(args, bundle, train, device)[-1]
+    return latent_geometry(bundle, train, args.seed, device, GeometryRows(args.geometry_rows), space)
+
+
+def spaces_for(args: argparse.Namespace, bundle: Any, train: Any, device: Any) -> list[Any]:
+    """The bundle's feature spaces, the networks of the command line in the place of its own."""
+    from training.evaluation.report import spaces_of
+    from training.extractor import ExtractorFiles
+
+    files = ExtractorFiles(args.features, args.independent_features)
+    return list(spaces_of(bundle, *files.load(train, device)))
 
 
 def options_of(args: argparse.Namespace) -> Any:

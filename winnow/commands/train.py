@@ -73,6 +73,8 @@ def _register_weights(steps: Any) -> None:
     parser.add_argument("--option", type=assignment, nargs="+", default=[], metavar="NAME=VALUE",
                         help="of the objective, as in solver=sinkhorn power=2")  # fmt: skip
     parser.add_argument("--features", type=Path, help="exported network that maps images to features [n, f]")
+    text = "another one, which training does not read, for the quality gate to judge in"
+    parser.add_argument("--independent-features", type=Path, help=text)
     parser.add_argument("--spaces", nargs="+", choices=("features", "samples", "critic"), help="(default: features)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; the result is its bundle/")
     parser.add_argument("--steps", type=positive_int)
@@ -145,6 +147,7 @@ def run_weights(args: argparse.Namespace) -> int:
     from training.data.catalog import load
     from training.evaluation.check import check_enough_for_gate
     from training.evaluation.gate import Limits
+    from training.extractor import ExtractorFiles
     from training.pipeline import weights_bundle
     from training.presets import DEFAULT_OBJECTIVE, WEIGHTS_PRESETS
     from training.weights.options import with_options
@@ -159,7 +162,8 @@ def run_weights(args: argparse.Namespace) -> int:
     limits = None if args.no_gate else Limits(args.minimum_effect, args.max_recall_loss)
     if limits is not None:
         check_enough_for_gate(data)
-    trained = weights_bundle(config, args.bundle, data, args.out, device, limits=limits, features=args.features)
+    extractors = ExtractorFiles(args.features, args.independent_features)
+    trained = weights_bundle(config, args.bundle, data, args.out, device, limits=limits, extractors=extractors)
     energies = f"{trained.unweighted:.5f} -> {trained.held_out:.5f}"
     if trained.flat:
         print("no weights beat w = 1 on held-out data beyond the noise: w = 1 is kept")

@@ -7,6 +7,7 @@ import pytest
 from training.evaluation.compare import Table
 from training.evaluation.gate import Limits, judge
 from training.evaluation.report import choose_methods
+from training.evaluation.seeds import METRICS as SEED_METRICS
 from training.evaluation.seeds import over_seeds
 
 METRICS = ("fid", "energy_distance", "kid", "recall", "emd")
@@ -78,10 +79,12 @@ def test_emd_below_the_floor_is_forgiven_to_weights_that_raise_it_from_further_b
 
 
 def test_seeds_are_counted_and_their_spread_is_an_interval() -> None:
-    rows = {f"latentrs:{i}": {m: {"mean": mean} for m in ("fid", "energy_distance", "kid", "recall")}
-            for i, mean in enumerate((-1.0, -2.0, -3.0))}  # fmt: skip
-    verdicts = {name: {"passed": name != "latentrs:0"} for name in rows}
-    found = over_seeds({"minus_prior": rows, "verdicts": verdicts})
+    weights, priors = (
+        {f"latentrs:{i}": {metric: [mean - 1, mean + 1] for metric in SEED_METRICS} for i, mean in enumerate(means)}
+        for means in ((9.0, 9.0, 9.0), (10.0, 11.0, 12.0))
+    )
+    verdicts = {name: {"passed": name != "latentrs:0"} for name in weights}
+    found = over_seeds(Table(weights, 100), Table(priors, 100), verdicts)
     assert (found["seeds"], found["passed"]) == (3, 2)
     fid = found["minus_prior"]["fid"]
     assert fid["mean"] == pytest.approx(-2) and fid["half_width"] == pytest.approx(5.64 / 3**0.5, rel=0.01)
