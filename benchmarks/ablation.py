@@ -23,6 +23,7 @@ from training.draws import Shelf
 from training.pages import write_block
 from training.presets import WEIGHTS_PRESETS
 from training.weights.cases import DIMS, KINDS
+from winnow.commands.arguments import whole
 
 PROGRAM = "benchmarks.ablation"
 OBJECTIVES = (
@@ -36,15 +37,15 @@ NEED_CRITIC = ("adversarial", "refine", "paper-mnist")
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--objectives", nargs="+", choices=tuple(WEIGHTS_PRESETS), default=OBJECTIVES)
-    common.add_argument("--seeds", type=int, default=3, help="training seeds of each objective, 2 or more")
+    common.add_argument("--objectives", nargs="+", action="extend", choices=tuple(WEIGHTS_PRESETS))
+    common.add_argument("--seeds", type=whole(2), default=3, help="training seeds of each objective, 2 or more")
     common.add_argument("--keep", type=Path, help="folder for what was measured")
     common.add_argument("--out", type=Path, help="page with the marker of this program, as docs/training.md")
     common.add_argument("--threads", type=int)
     parts = parser.add_subparsers(dest="what", required=True)
     cases = parts.add_parser("cases", parents=[common])
-    cases.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
-    cases.add_argument("--dims", nargs="+", type=int, default=DIMS)
+    cases.add_argument("--kinds", nargs="+", action="extend", choices=KINDS)
+    cases.add_argument("--dims", nargs="+", action="extend", type=whole(2))
     cases.add_argument("--steps", type=int, default=300)
     for name in ("plane", "digits", "images"):
         part = parts.add_parser(name, parents=[common])
@@ -57,14 +58,16 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         if name == "images":
             part.add_argument("--bundle", type=Path, required=True)
             part.add_argument("--data", required=True)
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    args.objectives = args.objectives or OBJECTIVES
+    return args
 
 
 def run(args: argparse.Namespace) -> str:
     """The tables of one part."""
     if args.what == "cases":
         names = [name for name in args.objectives if name not in NEED_CRITIC]
-        return cases_page(names, args.kinds, args.dims, args.seeds, args.steps, Shelf(args.keep))
+        return cases_page(names, args.kinds or KINDS, args.dims or DIMS, args.seeds, args.steps, Shelf(args.keep))
     sizes = Sizes(args.steps, args.pool_rows, args.real_rows, args.test_rows, args.programs, args.hidden)
     if args.what == "images":
         found = [(args.bundle, args.data)]

@@ -88,18 +88,28 @@ def load_bundle(folder: Path, device: torch.device | str = "cpu") -> Bundle:
 def save_bundle(folder: Path, manifest: Manifest, networks: dict[NetworkRole, nn.Module]) -> Manifest:
     """Write a bundle; each hash in ``manifest`` is replaced by the one of the weights as written.
 
-    Weights first, ``bundle.json`` last and atomically: an interrupted save never looks like a whole bundle.
+    Every file is written beside the old one first, then all are renamed, ``bundle.json`` last: a bundle that could not
+    be written leaves the old one. Raises BundleError.
     """
     if set(networks) != set(manifest.networks):
         raise BundleError(f"networks {sorted(networks)} do not match the manifest's {sorted(manifest.networks)}")
-    folder.mkdir(parents=True, exist_ok=True)
     specs: dict[NetworkRole, NetworkSpec] = {}
-    for role, network in networks.items():
-        payload = dump_tensors({key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()})
-        _write_atomically(folder / f"{role}.safetensors", payload)
-        specs[role] = manifest.networks[role].model_copy(update={"sha256": hashlib.sha256(payload).hexdigest()})
-    final = manifest.model_copy(update={"networks": specs})
-    _write_atomically(folder / MANIFEST_FILE, (final.model_dump_json(indent=2) + "\n").encode())
+    written: list[Path] = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for role, network in networks.items():
+            tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+            payload = dump_tensors(tensors)
+            _write_beside(folder / f"{role}.safetensors", payload, written)
+            specs[role] = manifest.networks[role].model_copy(update={"sha256": hashlib.sha256(payload).hexdigest()})
+        final = manifest.model_copy(update={"networks": specs})
+        _write_beside(folder / MANIFEST_FILE, (final.model_dump_json(indent=2) + "\n").encode(), written)
+        for path in written:
+            _partial(path).replace(path)
+    except OSError as error:
+        for path in written:
+            _partial(path).unlink(missing_ok=True)
+        raise BundleError(f"{folder} could not be written ({error.strerror}); free space and start again.") from error
     return final
 
 
@@ -195,10 +205,13 @@ def _probe(folder: Path, bundle: Bundle) -> None:
         raise BundleError(f"{folder}: a probe batch gives NaN or infinite values.")
 
 
-def _write_atomically(path: Path, payload: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as handle:
+def _write_beside(path: Path, payload: bytes, written: list[Path]) -> None:
+    written.append(path)
+    with _partial(path).open("wb") as handle:
         handle.write(payload)
         handle.flush()
         os.fsync(handle.fileno())
-    partial.replace(path)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + ".partial")

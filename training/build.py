@@ -13,19 +13,20 @@ import argparse
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from models.bundle import load_bundle
-from training.checkpoint import CheckpointError
+from training.checkpoint import OtherRunError
 from training.classifier import RECORD as CLASSIFIER_RECORD
 from training.classifier import ClassifierConfig, classifier_bundle
 from training.data.catalog import load
-from training.data.dataset import DataError, Dataset
+from training.data.dataset import Dataset
 from training.device import choose_device
-from training.errors import TrainingRefused
 from training.evaluation.files import write_report
 from training.evaluation.material import gather
 from training.evaluation.page.document import render
@@ -34,7 +35,9 @@ from training.gan import train_gan
 from training.pilot.add import add_pilot, measure_pilot
 from training.pipeline import add_features, curve_of_run, gan_bundle, other_weights, record_verdict, weights_bundle
 from training.presets import GAN_PRESETS, WEIGHTS_PRESETS
+from training.refusals import EXPECTED
 from training.weights.config import WeightsConfig
+from training.writing import replace_folder, write_json
 
 REPORT_SEED = 20_000
 PILOT_SEED = 0
@@ -91,12 +94,12 @@ def build(name: str, recipe: Recipe, runs: Path, bundles: Path, device: torch.de
     run = runs / name
     config = GAN_PRESETS[recipe.preset]
     train, test = load(config.data, "train"), load(config.data, "test")
-    train_gan(config, train, run / "gan", device)
+    resumed_or_anew(run / "gan", partial(train_gan, config, train, run / "gan", device))
     base = run / "base"
     gan_bundle(run / "gan", base)
     if recipe.features and "features" not in load_bundle(base).networks:
         scores = add_features(base, train, test, device)
-        (base / "features.json").write_text(json.dumps({"test_accuracy": scores}, indent=2) + "\n")
+        write_json(base / "features.json", {"test_accuracy": scores})
     train_objectives(recipe, run, base, train, device)
     chosen = select(run, recipe.objectives)
     whole = complete(recipe.classifier, run, run / chosen / "bundle", train, device)
@@ -110,8 +113,8 @@ def train_objectives(recipe: Recipe, run: Path, base: Path, train: Dataset, devi
         if recipe.hidden is not None:
             settings = replace(settings, hidden=recipe.hidden)
         if not is_current(run / objective, settings, base):
-            shutil.rmtree(run / objective / "bundle", ignore_errors=True)
-            weights_bundle(settings, base, train, run / objective, device, pools=run / "pools")
+            work = partial(weights_bundle, settings, base, train, run / objective, device, run / "pools")
+            resumed_or_anew(run / objective, work)
 
 
 def complete(config: ClassifierConfig, run: Path, source: Path, train: Dataset, device: torch.device) -> Path:
@@ -130,9 +133,20 @@ def complete(config: ClassifierConfig, run: Path, source: Path, train: Dataset, 
 def with_classifier(config: ClassifierConfig, folder: Path, source: Path, train: Dataset, device: torch.device) -> Path:
     """``source`` with classifier, Wasserstein critic and their constants, as a bundle in ``folder``."""
     if not is_current(folder, config, source, CLASSIFIER_RECORD):
-        shutil.rmtree(folder / "bundle", ignore_errors=True)
-        classifier_bundle(config, source, train, folder, device)
+        resumed_or_anew(folder, partial(classifier_bundle, config, source, train, folder, device))
     return folder / "bundle"
+
+
+def resumed_or_anew(folder: Path, work: Callable[[], object]) -> None:
+    """``work``, which goes on from the checkpoint in ``folder``; a run of other settings, networks or data there is set
+    aside first, whole, as ``<folder>.old``."""
+    try:
+        work()
+    except OtherRunError:
+        old = folder.with_name(f"{folder.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+        work()
 
 
 def is_current(
@@ -187,14 +201,13 @@ def publish(run: Path, chosen: str, folder: Path, recipe: Recipe, out: Path, dev
     material = gather(bundle, train, test, REPORT_SEED, device)
     report["pictures"] = material.numbers()
     write_report(report, folder, render(report, material))
-    shutil.rmtree(out, ignore_errors=True)
-    shutil.copytree(folder, out)
+    replace_folder(folder, out)
     return out
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=tuple(RECIPES), default=EMBEDDED)
+    parser.add_argument("--only", nargs="+", action="extend", choices=tuple(RECIPES), help="(default: the embedded)")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--bundles", type=Path, default=Path("bundles"))
     parser.add_argument("--device", default="auto")
@@ -202,9 +215,9 @@ def main() -> int:
     args = parser.parse_args()
     try:
         device = choose_device(args.device, args.threads)
-        for name in args.only:
+        for name in dict.fromkeys(args.only or EMBEDDED):
             print(build(name, RECIPES[name], args.runs, args.bundles, device))
-    except (DataError, TrainingRefused, CheckpointError) as error:
+    except EXPECTED as error:
         print(f"training.build: {error}", file=sys.stderr)
         return 2
     return 0

@@ -18,15 +18,24 @@ class CheckpointError(RuntimeError):
     """A checkpoint that cannot be used; the message says why."""
 
 
+class OtherRunError(CheckpointError):
+    """A checkpoint of other settings, networks or data."""
+
+
 def save_checkpoint(path: Path, state: dict[str, Any], meta: dict[str, Any]) -> None:
     """Write ``state`` (nested dicts of tensors) and ``meta`` (JSON) so that a crash leaves the old file or the new.
 
     Raises CheckpointError where the disk is full; the old file is then as it was.
     """
     tensors = {k: v.detach().contiguous().cpu() for k, v in _flatten(state).items()}
+    save_tensors(path, tensors, {"meta": json.dumps(meta)})
+
+
+def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
+    """A .safetensors file, written as ``save_checkpoint`` does. Raises CheckpointError."""
     partial = path.with_suffix(".partial")
     try:
-        save_file(tensors, partial, metadata={"meta": json.dumps(meta)})
+        save_file(tensors, partial, metadata=metadata)
         with partial.open("rb") as handle:
             os.fsync(handle.fileno())
         partial.replace(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from training.logistic import fit_logistic, log_loss
 from training.pilot.ratio import generated, measure_classifier, measure_dot, measure_drs, measure_mh, scores_of
 from training.pipeline import problem_of
 from training.weights.problem import SPLIT_SEED
+from training.writing import write_json
 
 CLASSIFIER_CHECKPOINT, CRITIC_CHECKPOINT = "classifier.safetensors", "wasserstein-critic.safetensors"
 RECORD = "classifier.json"
@@ -103,7 +103,7 @@ def classifier_bundle(
     bundle = with_shift_where_needed(with_constants(bundle, held_out, config.seed))
     save_bundle(out / "bundle", bundle.manifest, bundle.networks)
     record = {"settings": asdict(config), "held_out_log_loss": classifier.history}
-    (out / RECORD).write_text(json.dumps(record, indent=2) + "\n")
+    write_json(out / RECORD, record)
     return bundle.manifest.pilot
 
 

@@ -20,7 +20,7 @@ from sampling.sampler import draw
 from sampling.streams import BlockStream
 from training.evaluation.blocks import Space, rows_of
 from training.evaluation.compare import BLOCKS, Table, compare
-from training.evaluation.drawing import SIZES, decode
+from training.evaluation.drawing import SIZES, decode, stream_seed
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,10 @@ def label(method: str, settings: dict[str, Any]) -> str:
 
 
 def make(bundle: Bundle, method: str, settings: dict[str, Any], n: int, seed: int, device: torch.device) -> Drawn:
-    """``n`` samples of stream ``seed``."""
+    """``n`` samples of the method's own stream of ``seed``: rows of a table share no latents."""
     sampler = bind(bundle, method, METHODS[method].parameters(**settings), SIZES)
-    drawn = draw(method, sampler.propose, n, BlockStream(seed, sampler.block, device))
+    stream = stream_seed(seed, list(METHODS).index(method))
+    drawn = draw(method, sampler.propose, n, BlockStream(stream, sampler.block, device))
     return Drawn(decode(bundle, drawn), drawn.cost)
 
 
@@ -88,8 +89,8 @@ class Shelf:
 
 
 def shelf_of(keep: Path | None, bundle: Bundle, n: int, seed: int) -> Shelf:
-    """The shelf of ``n`` samples a method of stream ``seed`` of ``bundle`` below ``keep``."""
-    return Shelf(keep / f"{bundle.name}-{bundle.digest[:12]}-{n}-{seed}" if keep else None)
+    """The shelf of ``n`` samples a method of ``seed`` of ``bundle`` below ``keep``."""
+    return Shelf(keep / f"{bundle.name}-{bundle.digest[:12]}-{n}-{seed}-own-streams" if keep else None)
 
 
 def kept_table(
@@ -103,14 +104,15 @@ def kept_table(
 ) -> Table:
     """Every set of samples against ``real`` (as many rows, a whole number of ``blocks``), metrics kept by name.
 
-    ``title`` tells results of one shelf apart that were measured in another space or on other blocks.
+    ``title`` tells results of one shelf apart that were measured in another space.
     """
     reference = rows_of(space, real, device)
     values = {}
     for name, samples in sets.items():
-        kept = shelf.result(f"{title} {name}")
+        key = f"{title} {name} in {blocks} blocks"
+        kept = shelf.result(key)
         if kept is None:
             kept = compare(reference, rows_of(space, samples[: len(real)], device), {}, blocks).values["floor"]
-            shelf.keep_result(f"{title} {name}", kept)
+            shelf.keep_result(key, kept)
         values[name] = kept
     return Table(values, len(real) // blocks)

@@ -15,7 +15,7 @@ from torch.nn.functional import softplus
 
 from training.averaging import follow, is_best, is_stale
 from training.checkpoint import (
-    CheckpointError,
+    OtherRunError,
     load_checkpoint,
     optimizer_state,
     restore_optimizer,
@@ -105,7 +105,7 @@ class FinetuneRun:
         """Continue from ``path``; it must come from the same settings (steps may grow), networks and data."""
         state, meta = load_checkpoint(path)
         if any(meta.get(name) != value for name, value in self._identity().items()):
-            raise CheckpointError(
+            raise OtherRunError(
                 f"{path} belongs to other settings, networks or data; use another --out, or delete its folder"
             )
         for name, network in self._networks().items():
@@ -121,7 +121,7 @@ class FinetuneRun:
         settings = json.loads(json.dumps(asdict(self.config)))
         del settings["steps"]
         networks = f"{digest(self.problem.generator)}-{digest(self.problem.critic)}"
-        return {"settings": settings, "key": f"{networks}-{self.training.name}-{len(self.training)}"}
+        return {"settings": settings, "key": f"{networks}-{self.training.digest}"}
 
 
 def ratio_loss(kind: RatioLoss, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:

@@ -9,23 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from models.placement import place
 from models.priors import Prior, PriorKind
 from models.registry import build
 from training.checkpoint import (
-    CheckpointError,
+    OtherRunError,
     load_checkpoint,
     optimizer_state,
     restore_optimizer,
     save_checkpoint,
+    save_tensors,
 )
 from training.data.dataset import Dataset
 from training.losses import GanLoss, critic_loss, freeze, generator_loss, gradient_penalty
 from training.progress import Progress
 from training.randomness import step_generator
+from training.writing import write_json
 
 CHECKPOINT = "checkpoint.safetensors"
 CONFIG = "config.json"
@@ -129,7 +130,7 @@ class GanRun:
         state: dict[str, Any] = {name: network.state_dict() for name, network in self._stateful().items()}
         state["opt_generator"] = optimizer_state(self.opt_generator)
         state["opt_critic"] = optimizer_state(self.opt_critic)
-        save_checkpoint(path, state, {"step": self.done, "config": asdict(self.config)})
+        save_checkpoint(path, state, {"step": self.done, "config": asdict(self.config), "data": self.data.digest})
 
     def restore(self, path: Path) -> None:
         """Continue from ``path``; the run must have been started with the same settings (steps may grow)."""
@@ -137,7 +138,9 @@ class GanRun:
         saved, ours = dict(meta["config"]), json.loads(json.dumps(asdict(self.config)))
         differing = sorted(k for k in ours if k != "steps" and saved.get(k) != ours[k])
         if differing:
-            raise CheckpointError(f"{path} was made with another {', '.join(differing)}; use another --out")
+            raise OtherRunError(f"{path} was made with another {', '.join(differing)}; use another --out")
+        if meta.get("data", self.data.digest) != self.data.digest:  # checkpoints of before do not say
+            raise OtherRunError(f"{path} was made with other data of that name; use another --out")
         for name, network in self._stateful().items():
             network.load_state_dict(state[name])
         restore_optimizer(self.opt_generator, state["opt_generator"])
@@ -159,7 +162,7 @@ def train_gan(
     run = GanRun(config, data, device)
     if (out / CHECKPOINT).exists():
         run.restore(out / CHECKPOINT)
-    (out / CONFIG).write_text(json.dumps(asdict(config), indent=2))
+    write_json(out / CONFIG, asdict(config))
     with Progress(out, total=config.steps, start=run.done) as progress:
         while run.done < config.steps:
             progress.update(run.step())
@@ -183,6 +186,4 @@ def _floats(network: nn.Module) -> list[torch.Tensor]:
 
 def save_snapshot(run: GanRun, path: Path) -> None:
     """The generator's average at this step, replaced atomically."""
-    partial = path.with_suffix(".partial")
-    save_file({k: v.contiguous().cpu() for k, v in run.ema.state_dict().items()}, partial)
-    partial.replace(path)
+    save_tensors(path, {key: value.contiguous().cpu() for key, value in run.ema.state_dict().items()})

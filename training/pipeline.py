@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from models.bundle import MANIFEST_FILE, Bundle, load_bundle, save_bundle
+from models.bundle import Bundle, BundleError, load_bundle, save_bundle
 from models.generators.cnn28 import Cnn28Generator
 from models.importance import ImportanceNetwork
 from models.manifest import GateVerdict, ImportanceSpec, Manifest, NetworkRole, NetworkSpec, OutputSpec, PriorSpec
@@ -36,6 +36,7 @@ from training.weights.calibrate import calibrate
 from training.weights.config import WeightsConfig
 from training.weights.problem import SPLIT_SEED, Problem
 from training.weights.train import TrainedWeights, train_weights
+from training.writing import write_json
 
 NO_HASH = "0" * 64  # save_bundle puts the hash of the weights as written in its place
 LICENCE = "Apache-2.0"
@@ -81,9 +82,10 @@ def gan_bundle(run: Path, out: Path, snapshot: Path | None = None) -> Manifest:
 
 
 def _feature_spaces(folder: Path) -> tuple[dict[NetworkRole, NetworkSpec], dict[NetworkRole, nn.Module]]:
-    if not (folder / MANIFEST_FILE).exists():
+    try:
+        bundle = load_bundle(folder)
+    except BundleError:  # none, or one that a stopped run left in pieces
         return {}, {}
-    bundle = load_bundle(folder)
     roles = [role for role in FEATURE_SPACES if role in bundle.networks]
     return {r: bundle.manifest.networks[r] for r in roles}, {r: bundle.networks[r] for r in roles}
 
@@ -156,7 +158,7 @@ def weights_bundle(
         weighted = with_verdict(weighted, gate["verdict"], gate["reason"])
     save_bundle(out / "bundle", weighted.manifest, weighted.networks)
     record = {**_record(config, trained, features), "gate": gate}
-    (out / "weights.json").write_text(json.dumps(record, indent=2) + "\n")
+    write_json(out / "weights.json", record)
     return trained
 
 
@@ -236,15 +238,30 @@ def _record(config: WeightsConfig, trained: TrainedWeights, extractor: Extractor
 
 
 def other_weights(bundle: Bundle, folders: list[Path]) -> dict[str, ImportanceNetwork]:
-    """Importance networks of other bundles by their run's name; they must belong to the same generator."""
+    """Importance networks of other bundles by their run's name, in order; they must belong to the same generator.
+
+    Raises TrainingRefused where they do not, and for a folder that is named twice.
+    """
     found: dict[str, ImportanceNetwork] = {}
-    for folder in folders:
+    for name, folder in zip(run_names(folders), folders, strict=True):
         other = load_bundle(folder)
         same = other.manifest.networks["generator"].sha256 == bundle.manifest.networks["generator"].sha256
         if other.importance is None or not same:
             raise TrainingRefused(f"{folder} has no weights, or another generator than {bundle.name}")
-        found[folder.resolve().parent.name if folder.name == "bundle" else folder.name] = other.importance
+        found[name] = other.importance
     return found
+
+
+def run_names(folders: list[Path]) -> list[str]:
+    """The last part of each path before ``bundle``; as many parts as tell all of them apart. Raises TrainingRefused."""
+    runs = [folder.parent if folder.name == "bundle" else folder for folder in map(Path.resolve, folders)]
+    if twice := [str(folder) for folder, run in zip(folders, runs, strict=True) if runs.count(run) > 1]:
+        raise TrainingRefused(f"{twice[0]} is named twice; name each bundle once, in --seeds or in --against")
+    for parts in range(1, max((len(run.parts) for run in runs), default=0) + 1):
+        names = ["/".join(run.parts[-parts:]) for run in runs]
+        if len(set(names)) == len(names):
+            return names
+    return []
 
 
 def curve_of_run(run: Path, spaces: list[Space], train: Dataset, test: Dataset) -> list[dict[str, Any]]:

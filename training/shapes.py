@@ -10,7 +10,7 @@ from training.data.dataset import DataError, Dataset
 from training.evaluation.compare import BLOCKS
 from training.gan import GanConfig
 
-LEAST_BLOCK = 6  # of the metrics, coverage needs most: five neighbours of each row
+LEAST_BLOCK = 6  # of the metrics, coverage needs most: more than the three neighbours of each row
 
 
 def check_gan_fits(config: GanConfig, data: Dataset) -> None:

@@ -99,3 +99,12 @@ def test_an_objective_that_does_nothing_is_found_to_differ_about_as_often_as_the
 def test_objectives_of_one_seed_have_latents_of_their_own() -> None:
     streams = [ablation_bundles._stream(seed, index).seed for seed in range(3) for index in range(len(WEIGHTS_PRESETS))]
     assert len(set(streams)) == len(streams)
+
+
+@pytest.mark.parametrize("arguments", [("plane", "--seeds", "1"), ("cases", "--dims", "1")])
+def test_what_would_fail_after_training_is_refused_at_once(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        ablation.parse([*arguments])
+    assert f"argument {arguments[1]}: must be at least 2, not 1" in capsys.readouterr().err

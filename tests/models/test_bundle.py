@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -69,40 +70,58 @@ def test_saving_needs_the_networks_that_the_manifest_names(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("writes", [0, 1, 2])
-def test_an_interrupted_save_never_looks_like_a_whole_bundle(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+@pytest.mark.parametrize("over", [False, True])
+def test_an_interrupted_save_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int, over: bool
 ) -> None:
-    """Power fails during the write after ``writes`` whole ones."""
-    real_write, done = bundle_module._write_atomically, []
+    """Power fails during the write after ``writes`` whole ones; then the save is done again."""
+    before = (write(tmp_path), load_bundle(tmp_path).digest)[1] if over else None
+    real_write = bundle_module._write_beside
 
-    def failing(path: Path, payload: bytes) -> None:
-        if len(done) == writes:
+    def failing(path: Path, payload: bytes, written: list[Path]) -> None:
+        if len(written) == writes:
             path.with_name(path.name + ".partial").write_bytes(payload[: len(payload) // 2])
             raise KeyboardInterrupt
-        done.append(path)
-        real_write(path, payload)
+        real_write(path, payload, written)
 
-    monkeypatch.setattr(bundle_module, "_write_atomically", failing)
-    with pytest.raises(KeyboardInterrupt):
-        write(tmp_path)
-    assert "bundle.json cannot be read (No such file or directory)" in refusal(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(bundle_module, "_write_beside", failing)
+        with pytest.raises(KeyboardInterrupt):
+            write(tmp_path, seed=1)
+    if over:
+        assert load_bundle(tmp_path).digest == before
+    else:
+        assert "bundle.json cannot be read (No such file or directory)" in refusal(tmp_path)
+    write(tmp_path, seed=1)
+    assert load_bundle(tmp_path).digest != before and not list(tmp_path.glob("*.partial"))
 
 
-def test_a_save_over_another_bundle_that_is_interrupted_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_save_between_whose_files_the_power_fails_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path)
-    real_write = bundle_module._write_atomically
+    real_replace = Path.replace
 
-    def failing(path: Path, payload: bytes) -> None:
-        if path.name == MANIFEST_FILE:
+    def failing(path: Path, target: Path) -> Path:
+        if target.name == MANIFEST_FILE:
             raise KeyboardInterrupt
-        real_write(path, payload)
+        return real_replace(path, target)
 
-    monkeypatch.setattr(bundle_module, "_write_atomically", failing)
+    monkeypatch.setattr(Path, "replace", failing)
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path, seed=1)
     assert "generator.safetensors does not match the sha256 in bundle.json" in refusal(tmp_path)
+
+
+def test_a_full_disk_is_told_and_leaves_the_old_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path)
+    before = load_bundle(tmp_path).digest
+
+    def full(_: int) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(BundleError, match=r"not be written \(No space left on device\); free space and start again"):
+        write(tmp_path, seed=1)
+    assert load_bundle(tmp_path).digest == before and not list(tmp_path.glob("*.partial"))
 
 
 def set_to(*path: str, value: Any) -> Callable[[Path], None]:

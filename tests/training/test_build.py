@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,13 @@ from models.bundle import load_bundle
 from sampling.methods import METHODS, bind
 from training import build as build_module
 from training.build import Recipe, build, is_current
-from training.checkpoint import CheckpointError
 from training.classifier import RECORD, ClassifierConfig
+from training.errors import TrainingRefused
 from training.pilot import jbt, simplicial
 from training.presets import GAN_PRESETS, WEIGHTS_PRESETS
+from training.refusals import EXPECTED
 from training.weights.config import WeightsConfig
+from training.writing import replace_folder
 
 CPU = torch.device("cpu")
 CLASSIFIER = ClassifierConfig(
@@ -79,9 +82,80 @@ def test_weights_of_other_settings_or_another_generator_are_neither_reused_nor_r
     assert is_current(folder, settings_of("tiny-energy"), base)
     assert not is_current(folder, replace(settings_of("tiny-energy"), cap=2.0), base)
     GAN_PRESETS["tiny"] = replace(GAN_PRESETS["tiny"], steps=8)
-    with pytest.raises(CheckpointError, match="other settings, networks or data"):
-        build("tiny", RECIPE, runs, tmp_path / "bundles", CPU)
-    assert not is_current(folder, settings_of("tiny-energy"), base)
+    before = load_bundle(folder / "bundle").digest
+    build("tiny", RECIPE, runs, tmp_path / "bundles", CPU)
+    assert is_current(folder, settings_of("tiny-energy"), base)
+    assert load_bundle(folder.with_name("tiny-energy.old") / "bundle").digest == before
+
+
+@pytest.mark.usefixtures("presets")
+def test_a_run_that_was_stopped_is_gone_on_with_and_not_set_aside(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    build("tiny", RECIPE, runs, tmp_path / "bundles", CPU)
+    folder = runs / "tiny" / "tiny-energy"
+    digest = load_bundle(folder / "bundle").digest
+    (folder / "weights.json").unlink()
+    build("tiny", RECIPE, runs, tmp_path / "bundles", CPU)
+    assert load_bundle(folder / "bundle").digest == digest and not folder.with_name("tiny-energy.old").exists()
+
+
+@pytest.mark.usefixtures("presets")
+def test_a_generator_of_other_settings_is_made_again(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    build("tiny", RECIPE, runs, tmp_path / "bundles", CPU)
+    GAN_PRESETS["tiny"] = replace(GAN_PRESETS["tiny"], batch=8)
+    build("tiny", RECIPE, runs, tmp_path / "bundles", CPU)
+    assert json.loads((runs / "tiny" / "gan" / "config.json").read_text())["batch"] == 8
+    assert json.loads((runs / "tiny" / "gan.old" / "config.json").read_text())["batch"] == 16
+
+
+def test_a_folder_that_cannot_be_copied_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, out = tmp_path / "source", tmp_path / "bundles" / "tiny"
+    for folder, text in ((source, "new"), (out, "old")):
+        folder.mkdir(parents=True)
+        (folder / "file").write_text(text)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.copytree", full)
+        with pytest.raises(TrainingRefused, match=r"not be written \(No space left .* free space and start again"):
+            replace_folder(source, out)
+    assert [path.name for path in out.parent.iterdir()] == ["tiny"] and (out / "file").read_text() == "old"
+    replace_folder(source, out)
+    assert [path.name for path in out.parent.iterdir()] == ["tiny"] and (out / "file").read_text() == "new"
+
+
+def test_a_folder_that_is_being_replaced_is_no_bundle_to_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = tmp_path / "source", tmp_path / "bundles" / "tiny"
+    for folder in (source, out):
+        folder.mkdir(parents=True)
+        (folder / "bundle.json").write_text("{}")
+    rename, seen = Path.rename, []
+
+    def renamed(path: Path, target: Path) -> Path:
+        seen.append({found.parent.name for found in out.parent.glob("*/bundle.json")})
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", renamed)
+    replace_folder(source, out)
+    assert seen == [{"tiny"}, set()]
+
+
+@pytest.mark.parametrize("error", EXPECTED)
+def test_what_a_user_can_mend_is_one_line(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise error("it is so")
+
+    monkeypatch.setattr(build_module, "build", fail)
+    monkeypatch.setattr("sys.argv", ["build", "--only", "digits", "--device", "cpu"])
+    assert build_module.main() == 2
+    assert capsys.readouterr().err == "training.build: it is so\n"
 
 
 @pytest.mark.usefixtures("presets")

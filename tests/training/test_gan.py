@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,9 @@ def test_against_a_fixed_critic_the_generator_learns_to_raise_its_score() -> Non
     _, fake = mean_scores(after(30, GanRun(config(lr_critic=0.0), DATA, CPU)))
     _, fake_before = mean_scores(GanRun(config(), DATA, CPU))
     assert fake > fake_before + 0.1
+
+
+def test_a_run_does_not_go_on_with_other_data_of_the_same_name(tmp_path: Path) -> None:
+    train(tmp_path, steps=2)
+    with pytest.raises(CheckpointError, match="made with other data of that name"):
+        train_gan(config(steps=4), replace(DATA, samples=DATA.samples.flip(0)), tmp_path, CPU)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,15 @@ def test_the_bundle_of_a_snapshot_is_that_snapshot(gan_run: Path, tmp_path: Path
     assert not torch.equal(early.generator(z), late.generator(z))
 
 
+def test_a_bundle_that_a_stopped_run_left_in_pieces_is_written_again(gan_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    gan_bundle(gan_run, out)
+    digest = load_bundle(out).digest
+    (out / "generator.safetensors").write_bytes(b"half")
+    gan_bundle(gan_run, out)
+    assert load_bundle(out).digest == digest
+
+
 def test_trained_weights_are_normalised_and_calibrated(weights_run: Path) -> None:
     manifest = load_bundle(weights_run / "bundle").manifest
     assert manifest.calibration is not None and manifest.importance is not None
@@ -157,12 +167,19 @@ def test_an_interrupted_gate_leaves_the_last_bundle(
     assert load_bundle(weights_run / "bundle").digest == before
 
 
-@pytest.mark.parametrize("objective", ["transport-raw", "ratio", "adversarial", "paper"])
-def test_every_objective_trains_from_the_command_line(objective: str, gan_run: Path, data: str, tmp_path: Path) -> None:
-    assert main(weights(gan_run, data, tmp_path, objective)) == 0
+@pytest.mark.parametrize("objective", ["energy", "transport-raw", "adversarial", "paper"])
+def test_an_objective_trains_in_the_right_direction_from_the_command_line(
+    objective: str, gan_run: Path, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without selection, so that a step in the wrong direction is no w = 1."""
+    monkeypatch.setattr("training.weights.train.SURE", -inf)
+    monkeypatch.setattr("training.weights.run.is_best", lambda *_: True)
+    arguments = [*weights(gan_run, data, tmp_path, objective), "--lr", "0.01"]
+    arguments[arguments.index("--steps") + 1] = "60"
+    assert main(arguments) == 0
     record = json.loads((tmp_path / "weights.json").read_text())
     scores = record["held_out_energy_distance"]
-    assert scores["trained"] <= scores["unweighted"] + 0.01
+    assert not scores["flat"] and scores["trained"] < scores["unweighted"]
 
 
 def test_an_interrupted_weights_run_equals_an_uninterrupted_one(gan_run: Path, data: str, tmp_path: Path) -> None:
@@ -201,6 +218,21 @@ def test_the_report_names_protocol_acceptance_and_verdict(
 def test_evaluating_a_bundle_without_weights_says_what_to_do(gan_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(gan_run / "bundle"), "--data", "gaussians-25"]) == 2
     assert "winnow train weights" in capsys.readouterr().err
+
+
+def test_runs_of_one_name_are_told_apart_by_the_folders_above_them(
+    weights_run: Path, data: str, tmp_path: Path
+) -> None:
+    for seed in ("s1", "s2"):
+        shutil.copytree(weights_run / "bundle", tmp_path / seed / "energy" / "bundle")
+    folders = [tmp_path / seed / "energy" / "bundle" for seed in ("s1", "s2")]
+    found = other_weights(load_bundle(weights_run / "bundle"), [*folders, weights_run / "bundle"])
+    assert list(found)[:2] == ["s1/energy", "s2/energy"] and len(found) == 3
+    assert list(other_weights(load_bundle(weights_run / "bundle"), folders[:1])) == ["energy"]
+    arguments = ["--seeds", str(folders[0]), "--against", str(folders[1]), "--device", "cpu"]
+    assert main(["evaluate", str(weights_run / "bundle"), "--data", data, *arguments]) == 0
+    report = json.loads((weights_run / "bundle" / "report.json").read_text())
+    assert {"latentrs:s1/energy", "latentrs:s2/energy"} <= set(report["acceptance"])
 
 
 def test_weights_of_another_generator_are_not_compared(weights_run: Path, tmp_path: Path) -> None:

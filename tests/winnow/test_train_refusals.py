@@ -33,6 +33,8 @@ def place(workplace: Path) -> Path:
     np.savez(workplace / "bare.npz", images=images(300))
     np.savez(workplace / "few.npz", train_images=images(127), train_labels=labels[:127],
              test_images=images(20), test_labels=labels[:20])  # fmt: skip
+    np.savez(workplace / "whole.npz", train_images=images(300), train_labels=labels,
+             test_images=images(20), test_labels=labels[:20])  # fmt: skip
     np.savez(workplace / "untested.npz", train_images=images(300), train_labels=labels, test_images=images(20))
     np.savez(workplace / "sides.npz", train_images=images(300), train_labels=labels,
              test_images=images(20, side=14), test_labels=labels[:20])  # fmt: skip
@@ -108,7 +110,7 @@ def test_a_value_out_of_range_is_named(
     [
         ([*FEATURES, "--data", "bare.npz"], "bare: feature classifiers need labels; without labels leave this step"),
         ([*FEATURES, "--data", "untested.npz"], "untested: feature classifiers need labels"),
-        ([*FEATURES, "--data", "few.npz"], "few: 127 labelled rows; a feature classifier needs at least 128"),
+        ([*FEATURES, "--data", "few.npz"], "few has samples of shape (1, 28, 28), the bundle points has (2,)"),
         ([*FEATURES, "--data", "sides.npz"], "sides has samples of shape (1, 14, 14), the train split has (1, 28, 28)"),
         ([*FEATURES, "--data", "bare.npz", "--bundle", "taken"], "--bundle taken: taken is not a folder"),
         (["train", "gan", "--preset", "fashion-mnist", "--data", "digits", "--out", "run"],
@@ -123,6 +125,13 @@ def test_a_value_out_of_range_is_named(
         ([*WEIGHTS, "--out", NOWHERE], f"--out {NOWHERE}: cannot write there"),
         ([*WEIGHTS, "--data", "digits"], "digits has samples of shape (1, 8, 8)"),
         ([*WEIGHTS, "--option", "colour=red"], "energy has no option 'colour'; it has: kernel, scales"),
+        ([*FEATURES, "--data", "whole.npz"], "whole has samples of shape (1, 28, 28), the bundle points has (2,)"),
+        ([*WEIGHTS, "--option", "kernel=laplace", "--option", "kernel=euclidean"], "option kernel is given twice"),
+        ([*WEIGHTS, "--option", "batch=64", "--option", "colour=red"], "energy has no option 'colour'"),
+        ([*WEIGHTS, "--option", "reference_rows=1"], "option reference_rows: Value error, must be 0, or at least 2"),
+        ([*EVALUATE, "--seeds", "bundles/points", "--against", "bundles/points"],
+         "bundles/points is named twice; name each bundle once, in --seeds or in --against"),
+        ([*EVALUATE, "--seeds", "bundles/points", "--seeds", "bundles/points"], "bundles/points is named twice"),
         ([*WEIGHTS, "--option", "batch=1"], "option batch: Input should be greater than or equal to 2"),
         ([*WEIGHTS, "--features", "taken"], "--features taken is no exported network; export it with torch.export"),
         ([*WEIGHTS, "--features", "nowhere.pt2"], "--features nowhere.pt2: no such file"),

@@ -19,6 +19,7 @@ from training.metrics.fid import fid
 from training.metrics.neighbours import precision_recall
 from training.randomness import step_generator
 from training.weights.problem import digest
+from training.writing import write_json
 
 ROWS = 10_000
 NEIGHBOUR_ROWS = 2_048  # of the published tables
@@ -63,7 +64,7 @@ def generator_curve(
                 found[space.name] = {split: _quality(real[space.name, split], fake) for split in references}
             points[str(step)] = {"sha256": hashes[str(step)], "spaces": found}
             if kept is not None:
-                kept.write_text(json.dumps({"about": about, "points": points}, indent=2) + "\n")
+                write_json(kept, {"about": about, "points": points})
     return [{"step": step, "spaces": points[str(step)]["spaces"]} for step in snapshots]
 
 

@@ -1,4 +1,4 @@
-"""``report.json`` and ``report.html``, replaced together or not at all."""
+"""``report.json`` and ``report.html``: both written before the first of them is replaced."""
 
 from __future__ import annotations
 

@@ -15,9 +15,3 @@ def average_hausdorff(of: torch.Tensor, to: torch.Tensor) -> float:
     """
     of, to = same_space(of, to, names=("first", "second"))
     return float(nearest_distances(of, to).mean())
-
-
-def max_hausdorff(real: torch.Tensor, fake: torch.Tensor) -> float:
-    """The larger of the two directed distances max_x min_y ||x - y||: symmetric, ruled by one outlier."""
-    real, fake = same_space(real, fake)
-    return float(torch.maximum(nearest_distances(real, fake).amax(), nearest_distances(fake, real).amax()))

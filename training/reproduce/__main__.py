@@ -6,7 +6,7 @@
 
 Every step is kept below --keep: the same command, run again, goes on where it was stopped. --out replaces what stands
 in that page between the markers of the table. --quick shows in a minute that a table can be made; its numbers mean
-nothing, so it never writes to a page.
+nothing, so it never writes to a page, and keeps its work apart, in quick/ below --keep.
 """
 
 from __future__ import annotations
@@ -17,12 +17,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from models.bundle import BundleError
-from training.checkpoint import CheckpointError
-from training.data.dataset import DataError
 from training.device import choose_device
-from training.errors import TrainingRefused
 from training.pages import write_block
+from training.refusals import EXPECTED
 from training.reproduce import figure2, images, mixtures, stacked, sweeps, table1
 from training.reproduce.options import DEFAULT_OBJECTIVE, FULL, OBJECTIVES, QUICK, Options
 
@@ -77,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
         effort = QUICK if args.quick else FULL
         options = Options(args.keep, device, effort, args.objective, args.bundle, args.rows)
         text = TABLES[args.table](options)
-    except (DataError, TrainingRefused, CheckpointError, BundleError) as error:
+    except EXPECTED as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2
     print(text)

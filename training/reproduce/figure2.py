@@ -141,7 +141,7 @@ def regenerate(options: Options) -> str:
 def measured_modes(options: Options) -> tuple[Measured, dict[str, torch.Tensor]]:
     """The usual table, and of each row the shares [blocks, 5] of the four modes and of junk."""
     data, effort = (segments(TRAIN_ROWS, 0), segments(TEST_ROWS, 1)), options.effort
-    base = with_baselines(base_bundle(options.keep / "base" / "staircase"), data[0], patient(options))
+    base = with_baselines(base_bundle(options.work / "base" / "staircase"), data[0], patient(options))
     weighted = load_bundle(with_weights(base, "staircase", data[0], options, HIDDEN), options.device)
     n, plain = effort.block_rows * effort.blocks, load_bundle(base, options.device)
     first = measure(plain, BASELINES, data, options, n, effort.blocks)

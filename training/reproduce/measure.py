@@ -9,12 +9,11 @@ from typing import Any
 import torch
 
 from models.bundle import Bundle
-from training.data.catalog import fixed_split
 from training.data.dataset import DataError, Dataset
 from training.draws import Drawn, Shelf, kept_table, label, make, shelf_of
 from training.evaluation.blocks import Space
 from training.evaluation.compare import Table
-from training.evaluation.report import FLOOR_SEED, SHUFFLE_SEED
+from training.evaluation.report import floor_of, shuffled
 from training.reproduce.options import SEED, Options
 
 Row = tuple[str, dict[str, Any]]
@@ -45,7 +44,7 @@ def together(first: Measured, second: Measured) -> Measured:
 
 def draws(bundle: Bundle, rows: Sequence[Row], n: int, options: Options) -> tuple[dict[str, Drawn], Shelf]:
     """``n`` samples a row, kept."""
-    shelf = shelf_of(options.keep, bundle, n, SEED)
+    shelf = shelf_of(options.work, bundle, n, SEED)
     found = {}
     for method, settings in rows:
         name = label(method, settings)
@@ -61,9 +60,7 @@ def references(train: Dataset, test: Dataset, n: int) -> tuple[torch.Tensor, tor
     """``n`` test rows in a fixed shuffled order, and ``n`` training rows for the real-real floor. Raises DataError."""
     if n > len(test) or n > len(train) - 2:
         raise DataError(f"{test.name}: {len(test)} test rows, {n} were asked for; use fewer --rows")
-    order = torch.randperm(len(test), generator=torch.Generator().manual_seed(SHUFFLE_SEED))
-    floor, _ = fixed_split(train, min(len(test), len(train) - 2), FLOOR_SEED)
-    return test.samples[order[:n]], floor.samples[:n]
+    return shuffled(test).samples[:n], floor_of(train, len(test)).samples[:n]
 
 
 def measure(

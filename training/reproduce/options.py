@@ -18,11 +18,13 @@ SEED = 40_000
 @dataclass(frozen=True)
 class Effort:
     """Rows, steps and blocks. ``gan_steps`` None: those of the GAN's preset. ``real_rows``: data that w reads.
-    ``mode_rows``: samples that the modes of Stacked MNIST are counted in, 26,000 in the literature.
+    ``mode_rows``: samples that the modes of Stacked MNIST are counted in, 26,000 in the literature. ``folder``: below
+    --keep, for efforts never go on from each other's work.
 
     A block of 1,000 is the n at which the papers' 2-D numbers fit (see W2 in published); ten make a test split.
     """
 
+    folder: str = ""
     block_rows: int = 1_000
     blocks: int = 10
     sweep_blocks: int = 5
@@ -39,6 +41,7 @@ class Effort:
 
 FULL = Effort()
 QUICK = Effort(
+    folder="quick",
     block_rows=60,
     blocks=4,
     sweep_blocks=2,
@@ -70,6 +73,11 @@ class Options:
     objective: str = DEFAULT_OBJECTIVE
     bundle: Path | None = None
     rows: int | None = None
+
+    @property
+    def work(self) -> Path:
+        """Where what depends on the effort is kept; recipes do not."""
+        return self.keep / self.effort.folder
 
     def weights(self, hidden: tuple[int, ...]) -> WeightsConfig:
         """The objective's settings at this effort."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from training.build import is_current, with_classifier
+from training.build import is_current, resumed_or_anew, with_classifier
 from training.data.catalog import load
 from training.data.dataset import Dataset
-from training.gan import GanConfig, train_gan
+from training.gan import CONFIG, GanConfig, train_gan
 from training.pipeline import gan_bundle, snapshots, weights_bundle
 from training.presets import GAN_PRESETS
 from training.reproduce.options import Options
@@ -28,38 +29,44 @@ def gan_config(preset: str, options: Options) -> GanConfig:
 
 def train(preset: str, options: Options) -> Path:
     """The GAN run of ``preset``, trained to its end."""
-    config, run = gan_config(preset, options), options.keep / "gan" / preset
-    data = load(config.data, "train")
-    train_gan(config, data, run, options.device, snapshot_every=max(1, config.steps // CHECKPOINTS))
+    config, run = gan_config(preset, options), options.work / "gan" / preset
+    data, every = load(config.data, "train"), snapshot_every(config.steps)
+    resumed_or_anew(run, partial(train_gan, config, data, run, options.device, snapshot_every=every))
     return run
 
 
+def snapshot_every(steps: int) -> int:
+    return max(1, steps // CHECKPOINTS)
+
+
 def steps_of(run: Path) -> dict[str, int]:
-    """Generator steps of the early, middle and final checkpoint of a run."""
-    found = list(snapshots(run))
+    """Generator steps of the early, middle and final checkpoint of a run: of its schedule, whatever lies there."""
+    steps = int(json.loads((run / CONFIG).read_text())["steps"])
+    found = [step for step in snapshots(run) if step == steps or (step % snapshot_every(steps) == 0 and step < steps)]
     return {"early": found[0], "middle": found[(len(found) - 1) // 2], "final": found[-1]}
 
 
 def generator_of(preset: str, options: Options, step: int | None = None) -> Path:
     """A bundle of generator and critic alone; ``step``: of a snapshot, the end of training without it."""
     run = train(preset, options)
-    out = options.keep / "base" / (preset if step is None else f"{preset}-{step}")
+    out = options.work / "base" / (preset if step is None else f"{preset}-{step}")
     gan_bundle(run, out, None if step is None else snapshots(run)[step])
     return out
 
 
 def with_baselines(source: Path, data: Dataset, options: Options) -> Path:
     """``source`` with classifier, Wasserstein critic and the constants of drs, mh, sir and dot."""
-    folder = options.keep / "baselines" / source.name
+    folder = options.work / "baselines" / source.name
     return with_classifier(options.effort.classifier, folder, source, data, options.device)
 
 
 def with_weights(source: Path, name: str, data: Dataset, options: Options, hidden: tuple[int, ...]) -> Path:
     """``source`` with importance weights of the chosen objective, in a folder of the objective's own."""
-    settings, run = options.weights(hidden), options.keep / options.objective / name
+    settings, run = options.weights(hidden), options.work / options.objective / name
     if not is_current(run, settings, source):
-        shutil.rmtree(run / "bundle", ignore_errors=True)
-        weights_bundle(settings, source, part_of(data, options), run, options.device, options.keep / "pools" / name)
+        pools = options.work / "pools" / name
+        work = partial(weights_bundle, settings, source, part_of(data, options), run, options.device, pools)
+        resumed_or_anew(run, work)
     return run / "bundle"
 
 

@@ -100,7 +100,7 @@ def _facts(name: str, measured: Measured, options: Options) -> str:
 
 
 def _final(name: str, options: Options) -> Path:
-    return options.keep / options.objective / PRESETS[name] / "bundle"
+    return options.work / options.objective / PRESETS[name] / "bundle"
 
 
 def _percent(share: float | None) -> str:

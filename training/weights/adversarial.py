@@ -13,6 +13,9 @@ from training.losses import critic_loss, freeze, gradient_penalty
 from training.weights.config import AdversarialConfig
 from training.weights.problem import Problem
 
+LEAST = 1e-6
+"""Divisors are no smaller: equal scores, and weights that are all zero, give no reward rather than NaN."""
+
 
 def weight_loss(weights: torch.Tensor, scores: torch.Tensor, cap: float, config: AdversarialConfig) -> torch.Tensor:
     """Loss the importance network minimises: - reward + penalties, from weights [n] and critic scores [n].
@@ -24,7 +27,8 @@ def weight_loss(weights: torch.Tensor, scores: torch.Tensor, cap: float, config:
     if config.reward == "minimum":
         reward = (weights * (scores - scores.min())).mean()
     else:
-        reward = (weights * (scores - scores.mean())).sum() / (weights.sum() * scores.std())
+        scale = weights.sum().clamp(min=LEAST) * scores.std().clamp(min=LEAST)
+        reward = (weights * (scores - scores.mean())).sum() / scale
     mean_term = config.mean_penalty * (weights.mean() - 1).square()
     clip_term = config.clip_penalty * (weights - cap).clamp(min=0).square().mean()
     return mean_term + clip_term - reward
@@ -56,7 +60,7 @@ class AdversarialObjective:
         with torch.no_grad():
             weights = network(z)
             if self.config.reward == "self-normalised":
-                weights = weights / weights.mean()
+                weights = weights / weights.mean().clamp(min=LEAST)
         scores = self.critic(torch.cat([real, fake]))
         loss = critic_loss(self.config.loss, scores[: len(real)], scores[len(real) :], weights)
         loss = loss + self.config.penalty * gradient_penalty(self.critic, real, fake, rng)

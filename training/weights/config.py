@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from models.importance import Head
 from training.losses import GanLoss
@@ -18,6 +18,15 @@ Rows = Annotated[int, Field(ge=2)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """Ranges that training.weights.options checks."""
+
+
+def _none_or_two(rows: int) -> int:
+    if rows == 1:
+        raise ValueError("must be 0, or at least 2: a row has no distance to itself")
+    return rows
+
+
+ReferenceRows = Annotated[int, Field(ge=0), AfterValidator(_none_or_two)]
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,7 @@ class EnergyConfig:
     whiten: bool = False
     batch: Rows = 1_024
     mean_penalty: NotNegative = 0.03
-    reference_rows: Annotated[int, Field(ge=0)] = 20_000
+    reference_rows: ReferenceRows = 20_000
 
 
 @dataclass(frozen=True)

@@ -38,14 +38,15 @@ class HeldOutEnergy:
     def gain(self, network: ImportanceNetwork) -> tuple[float, float]:
         """How far the distance is below that of flat weights, and the standard error of that difference.
 
-        From the first-order influence of each held-out row, real and generated, on the difference.
+        From the first-order influence of each held-out row, real and generated, on the difference. In float64: the
+        difference of two distances has few of their digits left.
         """
-        weights = self._weights(network)
+        weights = self._weights(network).double()
         flat = torch.ones_like(weights)
         difference = float(self._estimate(flat) - self._estimate(weights))
         generated = self._influence(weights) - self._influence(flat)
         moved = 2 * (weights / weights.sum() - 1 / len(weights))
-        real = torch.cat([self.rho(rows, self.features) @ moved for rows in self.real.split(BLOCK)])
+        real = torch.cat([self.rho(rows, self.features).double() @ moved for rows in self.real.split(BLOCK)])
         variance = float(generated.var() / len(generated) + real.var() / len(real))
         return difference, variance**0.5
 
@@ -54,12 +55,16 @@ class HeldOutEnergy:
         return weights
 
     def _estimate(self, weights: torch.Tensor) -> torch.Tensor:
-        return energy_loss(weights, self.cross, weights @ self.within @ weights, 0.0)
+        return energy_loss(weights, self.cross.double(), weights @ self._within(weights), 0.0)
+
+    def _within(self, weights: torch.Tensor) -> torch.Tensor:
+        """Sum over generated rows of their weight times the distance to each, [n]."""
+        return torch.cat([rows.double() @ weights for rows in self.within.split(BLOCK)])
 
     def _influence(self, weights: torch.Tensor) -> torch.Tensor:
         """Of each generated row, [n], mean zero under the weights."""
         share = weights / weights.sum()
-        slope = 2 * (self.cross - self.within @ share)
+        slope = 2 * (self.cross.double() - self._within(share))
         return weights / weights.mean() * (slope - share @ slope)
 
 

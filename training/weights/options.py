@@ -17,8 +17,11 @@ def with_options(objective: Objective, pairs: Iterable[tuple[str, str]]) -> Obje
     kind = type(objective)
     hints = get_type_hints(kind)
     known = [field.name for field in fields(objective) if field.name != "name"]
-    values = asdict(objective)
+    values, given = asdict(objective), set()
     for name, text in pairs:
+        if name in given:
+            raise TrainingRefused(f"option {name} is given twice; give it once")
+        given.add(name)
         if name not in known:
             raise TrainingRefused(f"{objective.name} has no option {name!r}; it has: {', '.join(known)}")
         values[name] = text.split(",") if get_origin(hints[name]) is tuple else text

@@ -14,7 +14,7 @@ from torch import nn
 from models.importance import ImportanceNetwork
 from training.averaging import follow, is_best, is_stale
 from training.checkpoint import (
-    CheckpointError,
+    OtherRunError,
     load_checkpoint,
     optimizer_state,
     restore_optimizer,
@@ -70,7 +70,7 @@ class WeightsRun:
         """Continue from ``path``; it must come from the same settings, generator, features and data."""
         state, meta = load_checkpoint(path)
         if any(meta.get(name) != value for name, value in self._identity().items()):
-            raise CheckpointError(
+            raise OtherRunError(
                 f"{path} belongs to other settings, networks or data; use another --out, or delete its folder"
             )
         ours = {"network": self.network, "average": self.average, "best": self.best, **modules}

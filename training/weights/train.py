@@ -14,7 +14,7 @@ from training.progress import Progress
 from training.randomness import step_generator
 from training.weights.adversarial import AdversarialObjective
 from training.weights.calibrate import normalise_mean
-from training.weights.config import EnergyConfig, WeightsConfig
+from training.weights.config import AdversarialConfig, EnergyConfig, WeightsConfig
 from training.weights.held_out import HeldOutEnergy
 from training.weights.kernels import discrepancy
 from training.weights.objectives import Objective, extra_state, make_objective
@@ -54,7 +54,7 @@ def train_weights(config: WeightsConfig, problem: Problem, out: Path, pools: Pat
     """Train w in folder ``out``, resuming from its checkpoint; the average with the best held-out energy wins.
 
     ``pools``: folder where pools of latents are kept for other runs on the same generator; ``out`` without it.
-    Raises TrainingRefused for too little data and for features that are not finite.
+    Raises TrainingRefused for too little data, for features that are not finite, and for a loss that is not.
     """
     if len(problem.real) < LEAST_REAL:
         raise TrainingRefused(f"{problem.real.name} has {len(problem.real)} rows, weights need at least {LEAST_REAL}")
@@ -62,8 +62,7 @@ def train_weights(config: WeightsConfig, problem: Problem, out: Path, pools: Pat
     pools = pools or out
     pools.mkdir(parents=True, exist_ok=True)
     network = _fresh(config, problem)
-    key = f"{digest(problem.generator)}-{digest(problem.features)}-{problem.real.name}-{len(problem.real)}"
-    run = WeightsRun(network, config, key)
+    run = WeightsRun(network, config, _key(config, problem))
     held_out, training = problem.split_real(min(config.held_out_real, len(problem.real) // 4))
     validate = _validation(config, problem, features_of(problem.features, held_out.samples, problem.device), pools)
     objective = make_objective(config, replace(problem, real=training), network, pools)
@@ -77,6 +76,16 @@ def train_weights(config: WeightsConfig, problem: Problem, out: Path, pools: Pat
             run.consider(validate(run.average))
     _loop(run, objective, validate, out)
     return _finish(config, problem, run, validate)
+
+
+def _key(config: WeightsConfig, problem: Problem) -> str:
+    """What a checkpoint belongs to besides its settings: everything of ``problem`` that they read."""
+    parts = [digest(problem.generator), digest(problem.features), problem.real.digest]
+    if "critic" in config.spaces or any(
+        isinstance(each.objective, AdversarialConfig) for each in (config, config.start or config)
+    ):
+        parts.append(digest(problem.critic))
+    return "-".join(parts)
 
 
 def _fresh(config: WeightsConfig, problem: Problem) -> ImportanceNetwork:
@@ -111,6 +120,8 @@ def _loop(run: WeightsRun, objective: Objective, validate: HeldOutEnergy, out: P
             run.descend(loss)
             progress.update({"loss/weights": loss.detach()})
             if run.done % config.validate_every == 0 or run.done == config.steps:
+                if not torch.isfinite(loss):
+                    raise TrainingRefused(f"the loss of {config.name} is not finite at step {run.done}: lower --lr")
                 run.consider(validate(run.average))
                 progress.scalar("held_out/energy_distance", run.history[-1][1])
                 run.save(out / CHECKPOINT, modules, optimizers)

@@ -25,8 +25,11 @@ def register(commands: Any) -> None:
     text = "another one, which training did not read; the one to quote"
     parser.add_argument("--independent-features", type=Path, help=text)
     parser.add_argument("--rows-per-real", type=whole(1, 100), help="generated rows a method to each test row")
-    parser.add_argument("--seeds", type=Path, nargs="*", default=[], help="bundles of other training seeds of w")
-    parser.add_argument("--against", type=Path, nargs="*", default=[], help="bundles with weights of other objectives")
+    parser.add_argument(
+        "--seeds", type=Path, nargs="*", action="extend", default=[], help="bundles of other training seeds of w"
+    )
+    parser.add_argument("--against", type=Path, nargs="*", action="extend", default=[],
+                        help="bundles with weights of other objectives")  # fmt: skip
     parser.add_argument("--gan-run", type=Path, help="run folder of the generator, for its curve over training steps")
     text = "also measure whether filtering can pay; a bundle without weights gets that alone"
     parser.add_argument("--latent-geometry", action="store_true", help=text)
@@ -77,7 +80,8 @@ def measure(args: argparse.Namespace, bundle: Any, train: Any, test: Any, device
     from training.evaluation.report import evaluate
     from training.pipeline import curve_of_run, other_weights
 
-    others, seeds = (other_weights(bundle, folders) for folders in (args.against, args.seeds))
+    every = list(other_weights(bundle, [*args.against, *args.seeds]).items())
+    others, seeds = dict(every[: len(args.against)]), dict(every[len(args.against) :])
     options = replace(options_of(args), spaces=spaces_for(args, bundle, train, device))
     report = evaluate(bundle, train, test, args.seed, device, others, options, seeds)
     material = gather(bundle, train, test, args.seed, device)

@@ -70,19 +70,21 @@ def _register_weights(steps: Any) -> None:
     parser.add_argument("--bundle", type=Path, required=True, help="bundle with the generator")
     parser.add_argument("--data", type=source, required=True, help="name or path of the data")
     parser.add_argument("--objective", "--preset", help="a name of docs/training.md (default: the best one there)")
-    parser.add_argument("--option", type=assignment, nargs="+", default=[], metavar="NAME=VALUE",
+    parser.add_argument("--option", type=assignment, nargs="+", action="extend", default=[], metavar="NAME=VALUE",
                         help="of the objective, as in solver=sinkhorn power=2")  # fmt: skip
     parser.add_argument("--features", type=Path, help="exported network that maps images to features [n, f]")
     text = "another one, which training does not read, for the quality gate to judge in"
     parser.add_argument("--independent-features", type=Path, help=text)
-    parser.add_argument("--spaces", nargs="+", choices=("features", "samples", "critic"), help="(default: features)")
+    parser.add_argument(
+        "--spaces", nargs="+", action="extend", choices=("features", "samples", "critic"), help="(default: features)"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; the result is its bundle/")
     parser.add_argument("--steps", type=positive_int)
     parser.add_argument("--seed", type=seed)
     parser.add_argument("--cap", type=real(1, above=True))
     parser.add_argument("--lr", type=positive_float)
     parser.add_argument("--pool-rows", type=whole(2))
-    parser.add_argument("--hidden", type=positive_int, nargs="+", help="widths of the hidden layers")
+    parser.add_argument("--hidden", type=positive_int, nargs="+", action="extend", help="widths of the hidden layers")
     parser.add_argument("--no-gate", action="store_true", help="save the weights unchecked by the quality gate")
     gate_limits(parser)
 
@@ -129,13 +131,15 @@ def run_gan(args: argparse.Namespace) -> int:
 
 
 def run_features(args: argparse.Namespace) -> int:
+    from models.bundle import load_bundle
     from training.data.catalog import load
     from training.pipeline import add_features
-    from training.shapes import check_classifier_data
+    from training.shapes import check_bundle_fits, check_classifier_data
 
     check_writable(args.bundle, "--bundle")
     train, test = load(args.data, "train"), load(args.data, "test")
     check_classifier_data(train, test)
+    check_bundle_fits(load_bundle(args.bundle), train, test)
     scores = add_features(args.bundle, train, test, _device(args))
     for role, score in scores.items():
         print(f"{role}: test accuracy {score:.4f}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,18 @@ def test_weights_that_are_noise_independent_of_the_sample_are_rejected() -> None
 def test_weights_of_any_objective_for_a_perfect_generator_are_rejected(objective: str, tmp_path: Path) -> None:
     problem = make_case("perfect", DIM).problem
     assert judged(trained(problem, tmp_path, objective), problem.real)["verdict"] == "rejected"
+
+
+def test_noise_that_an_objective_learned_from_a_perfect_generator_is_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.weights.train.SURE", -inf)
+    monkeypatch.setattr("training.weights.run.is_best", lambda *_: True)
+    problem = make_case("perfect", DIM).problem
+    bundle = trained(problem, tmp_path, "transport-raw")
+    assert bundle.importance is not None
+    assert float(bundle.importance(bundle.prior.sample(1_000)).std()) > 0.05
+    assert judged(bundle, problem.real)["verdict"] == "rejected"
 
 
 def test_the_limits_decide() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.training.metrics.samples import column, normal
-from training.metrics.transport import emd, with_floor
+from training.metrics.transport import emd
 
 
 @pytest.mark.parametrize(("power", "expected"), [(1.0, 5.0), (2.0, 25.0)])
@@ -41,14 +41,6 @@ def test_it_agrees_with_the_network_simplex_of_pot() -> None:
 def test_by_hand_it_is_a_mean_and_not_a_sum() -> None:
     assert emd(column(0.0, 10.0), column(11.0, 2.0)) == 1.5
     assert emd(column(0.0, 10.0), column(11.0, 2.0), power=2) == 2.5
-
-
-def test_the_floor_is_the_distance_between_two_real_draws() -> None:
-    real, other = normal(128, 4, seed=6), normal(128, 4, seed=7)
-    fake = normal(128, 4, seed=8, shift=1.0)
-    measured = with_floor(real, fake, other, power=2)
-    assert measured == (emd(real, fake, 2), emd(real, other, 2))
-    assert measured.emd > measured.floor > 0
 
 
 def test_sets_of_two_sizes_are_refused() -> None:

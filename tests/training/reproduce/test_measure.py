@@ -32,9 +32,22 @@ def test_a_second_run_draws_and_measures_nothing(tiny: Options, forbid: Forbid) 
     assert measure(BUNDLE, ROWS, DATA, tiny, 60, 2) == first
 
 
+def test_results_on_other_blocks_are_not_taken_for_these(tiny: Options) -> None:
+    measure(BUNDLE, ROWS, DATA, tiny, 60, 2)
+    found = measure(BUNDLE, ROWS, DATA, tiny, 60, 3)
+    assert all(len(values["fid"]) == 3 for values in found.table.values.values())
+
+
+def test_no_two_methods_share_their_latents(tiny: Options) -> None:
+    drawn, _ = measure_module.draws(BUNDLE, (("prior", {}), ("truncation", {})), 60, tiny)
+    assert not torch.equal(drawn["prior"].samples[:1], drawn["truncation"].samples[:1])
+    near = torch.cdist(drawn["prior"].samples, drawn["truncation"].samples).min()
+    assert float(near) > 0
+
+
 def test_a_damaged_file_of_the_kept_folder_is_made_again(tiny: Options) -> None:
     first = measure(BUNDLE, ROWS, DATA, tiny, 60, 2)
-    (folder,) = tiny.keep.glob(f"gaussians-25-*-60-{SEED}")
+    (folder,) = tiny.keep.glob(f"gaussians-25-*-60-{SEED}-own-streams")
     for path in folder.iterdir():
         path.write_bytes(path.read_bytes()[:7])
     assert measure(BUNDLE, ROWS, DATA, tiny, 60, 2) == first

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from models.bundle import load_bundle
 from tests.training.reproduce.conftest import TINY, Forbid
 from training import pipeline
+from training.data.catalog import load
 from training.pages import END, start_of
 from training.presets import GAN_PRESETS
 from training.reproduce import __main__ as program
 from training.reproduce import images, mixtures, subject, sweeps, table1
-from training.reproduce.options import Options
+from training.reproduce.options import QUICK, Options
 from training.reproduce.published import SWEEPS
 
 SHAPES = (("images", (4, 28, 28)), ("labels", (4,)))
@@ -122,6 +125,41 @@ def test_a_page_without_the_marker_is_told_before_anything_is_trained(tmp_path: 
         run("table1", "--out", str(page), "--keep", str(tmp_path))
 
 
+def test_a_quick_run_and_a_full_one_never_go_on_from_each_other(
+    tiny: Options, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(program, "FULL", TINY)
+    monkeypatch.setattr(program, "QUICK", replace(TINY, folder=QUICK.folder, gan_steps=5, blocks=2, block_rows=60))
+    monkeypatch.setattr(mixtures, "MODES", (4,))
+    alone, mixed = str(tiny.keep / "alone"), str(tiny.keep / "mixed")
+    assert run("mixtures", "--keep", alone) == 0
+    wanted = capsys.readouterr().out
+    assert run("mixtures", "--keep", mixed, "--quick") == 0
+    assert "5 generator steps" in capsys.readouterr().out
+    assert run("mixtures", "--keep", mixed) == 0
+    assert capsys.readouterr().out == wanted
+
+
+def test_the_checkpoints_of_a_run_are_those_of_its_schedule(tiny: Options) -> None:
+    run = subject.train("mixture-4", tiny)
+    assert subject.steps_of(run) == {"early": 2, "middle": 4, "final": 8}
+    for step in (1, 7, 40):
+        shutil.copy(run / "snapshots" / "step-0000008.safetensors", run / "snapshots" / f"step-{step:07d}.safetensors")
+    assert subject.steps_of(run) == {"early": 2, "middle": 4, "final": 8}
+
+
+def test_changed_settings_are_made_again_and_the_finished_run_is_set_aside(tiny: Options) -> None:
+    data, source = load("mixture-4", "train"), subject.generator_of("mixture-4", tiny)
+
+    def weights(options: Options, hidden: int) -> str:
+        return load_bundle(subject.with_weights(source, "mixture-4", data, options, (hidden,))).digest
+
+    first, second = weights(tiny, 4), weights(tiny, 5)
+    assert second != first
+    assert load_bundle(tiny.keep / "energy" / "mixture-4.old" / "bundle").digest == first
+    assert weights(tiny, 5) == second
+
+
 def test_missing_data_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -147,5 +185,5 @@ def test_a_bundle_without_weights_is_refused(
 ) -> None:
     monkeypatch.setitem(GAN_PRESETS, "mixture-4", replace(GAN_PRESETS["mixture-4"], steps=2))
     folder = subject.generator_of("mixture-4", replace(tiny, effort=replace(TINY, gan_steps=2)))
-    with pytest.raises(program.TrainingRefused, match="has no importance network: run winnow train weights first"):
+    with pytest.raises(ValueError, match="has no importance network: run winnow train weights first"):
         images.rows_for(images.load_bundle(folder))

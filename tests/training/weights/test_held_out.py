@@ -91,3 +91,11 @@ def test_the_error_covers_the_spread_that_few_real_rows_make() -> None:
         gains.append(gain)
         errors.append(error)
     assert 0.75 < stdev(gains) / fmean(errors) < 1.3
+
+
+def test_a_gain_that_is_small_beside_the_distance_keeps_its_digits() -> None:
+    real, fake = torch.randn(300, 2, generator=RNG), torch.randn(300, 2, generator=RNG)
+    weights = 1 + 1e-5 * torch.randn(300, generator=RNG)
+    gain, _ = scored(weights, fake, real).gain(GIVEN)  # type: ignore[arg-type]
+    whole = scored(weights.double(), fake.double(), real.double())
+    assert gain == pytest.approx(whole.gain(GIVEN)[0], rel=0.02)  # type: ignore[arg-type]

@@ -96,3 +96,17 @@ def test_calibration_refuses_a_dead_network() -> None:
     torch.nn.init.constant_(network.body[-1].bias, -1.0)
     with pytest.raises(ValueError, match="every weight is zero"):
         calibrate(network, Prior("normal", 2), seed=0, rows=1_000)
+
+
+@pytest.mark.parametrize(
+    ("weights", "scores"), [((0.5, 1.5, 1.0), (2.0, 2.0, 2.0)), ((0.0, 0.0, 0.0), (1.0, 2.0, 3.0))]
+)
+def test_equal_scores_and_dead_weights_give_no_reward_rather_than_nan(
+    weights: tuple[float, ...], scores: tuple[float, ...]
+) -> None:
+    w = torch.tensor(weights, requires_grad=True)
+    loss = weight_loss(w, torch.tensor(scores), 3.0, AdversarialConfig())
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert w.grad is not None
+    assert torch.isfinite(loss) and torch.isfinite(w.grad).all()
+    assert float(loss.detach()) == pytest.approx(10.0 * (sum(weights) / 3 - 1) ** 2)

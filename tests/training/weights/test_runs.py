@@ -10,15 +10,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from math import nan
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from models.critics import MlpCritic
 from tests.training.weights.weights_run import EVERY, NAMES, STEPS, config, problem, train
-from training.checkpoint import CheckpointError, load_checkpoint
+from training.checkpoint import CheckpointError, OtherRunError, load_checkpoint
 from training.data.dataset import DataError, Dataset
+from training.errors import TrainingRefused
+from training.weights.energy import EnergyObjective
 from training.weights.problem import Problem
 from training.weights.run import WeightsRun
 from training.weights.train import CHECKPOINT, TrainedWeights, train_weights
@@ -30,7 +34,7 @@ def last(folder: Path) -> dict[str, torch.Tensor]:
     """What training itself came to, whatever selection thinks of it."""
     state, meta = load_checkpoint(folder / CHECKPOINT)
     assert meta["step"] == STEPS
-    return {f"{name}.{key}": value for name in ("network", "average") for key, value in state[name].items()}
+    return {f"{name}.{key}": value for name in ("network", "average", "best") for key, value in state[name].items()}
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -106,6 +110,25 @@ def test_data_that_cannot_be_trained_on_are_refused(tmp_path: Path) -> None:
         refused(replace(problem(), real=Dataset("same", points[:1].repeat(400, 1))), tmp_path)
 
 
+@pytest.mark.parametrize("what", ["data", "critic"])
+def test_a_run_does_not_go_on_with_other_data_or_another_critic_of_the_same_name_and_size(
+    what: str, tmp_path: Path
+) -> None:
+    ours = problem()
+    train_weights(config("adversarial"), ours, tmp_path)
+    if what == "data":
+        other = replace(ours, real=Dataset(ours.real.name, ours.real.samples.flip(0)))
+    else:
+        other = replace(ours, critic=MlpCritic(2, (8,)))
+    with pytest.raises(OtherRunError, match="other settings, networks or data"):
+        train_weights(config("adversarial"), other, tmp_path)
+
+
+def test_a_critic_that_the_objective_does_not_read_may_change(tmp_path: Path) -> None:
+    train_weights(config("energy"), problem(), tmp_path)
+    train_weights(config("energy"), replace(problem(), critic=MlpCritic(2, (8,))), tmp_path)
+
+
 class Broken(nn.Module):
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         return z[:, 1:] / 0 * 0
@@ -150,3 +173,10 @@ def test_a_disk_that_is_full_while_saving_leaves_the_last_good_checkpoint(
     monkeypatch.undo()
     train("energy", tmp_path)
     assert same(last(tmp_path), last(whole / "energy"))
+
+
+def test_a_run_that_diverges_is_refused_and_not_called_flat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EnergyObjective, "loss", lambda _, network, __: network.score(torch.ones(1, 3)).sum() * nan)
+    with pytest.raises(TrainingRefused, match="the loss of energy is not finite at step 4: lower --lr"):
+        train_weights(config("energy"), problem(), tmp_path)
+    assert not (tmp_path / CHECKPOINT).exists()
