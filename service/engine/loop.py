@@ -27,20 +27,28 @@ class DeviceLoop:
         self.turn_started: float | None = None
 
     def run(self) -> None:
-        supplies, device = self._turn.supplies, self._turn.device
-        while (work := self._queue.next(device, patient=supplies.hungry() is None)) is not None:
-            self.turn_started = perf_counter()
-            for chore in work.chores:
-                chore()
-            for job in work.over:
-                self._let_go(job)
-            if work.shares:
-                self._take(work.shares)
-            elif not work.over and not work.chores and (hungry := supplies.hungry()) is not None:
-                fill(self._turn, hungry)
-            supplies.trim(self._digests())
-            self._turn.returns.trim(self._digests())
-            self.turn_started = None
+        while self._next_turn():
+            pass
+
+    def _next_turn(self) -> bool:
+        """Wait for work and do it; False: there will be none. Nothing of it is held while the next is waited for."""
+        supplies = self._turn.supplies
+        work = self._queue.next(self._turn.device, patient=supplies.hungry() is None)
+        if work is None:
+            return False
+        self.turn_started = perf_counter()
+        for chore in work.chores:
+            chore()
+        for job in work.over:
+            self._let_go(job)
+        if work.shares:
+            self._take(work.shares)
+        elif not work.over and not work.chores and (hungry := supplies.hungry()) is not None:
+            fill(self._turn, hungry)
+        supplies.trim(self._digests())
+        self._turn.returns.trim(self._digests())
+        self.turn_started = None
+        return True
 
     def _take(self, shares: Shares) -> None:
         started = perf_counter()
@@ -76,10 +84,12 @@ class DeviceLoop:
             result = job.result()
         except Exception as error:  # noqa: BLE001 - a result that cannot be put together is its own job's loss only
             self._accounts.wasted(job, "failed")
+            job.end()
             job.future.set_exception(told([job], error))
             return
         # Books first: whoever sees the result may look at the metrics.
         self._accounts.delivered(job)
+        job.end(delivered=True)
         job.future.set_result(result)
 
     def _let_go(self, job: Job) -> None:
@@ -97,6 +107,7 @@ class DeviceLoop:
             self._accounts.returned(job)
         else:
             self._accounts.wasted(job, "cancelled")
+        job.end()
 
     def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
         for job in jobs:
@@ -104,6 +115,7 @@ class DeviceLoop:
                 continue
             cancelled = not job.future.set_running_or_notify_cancel()
             self._accounts.wasted(job, "cancelled" if cancelled else "failed")
+            job.end()
             if not cancelled:
                 job.future.set_exception(error)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import Any, TypeVar
 
@@ -65,7 +67,7 @@ class JobQueue:
             self._waiting_rows += job.n
             self._tell()
             self._changed.notify_all()
-        job.future.add_done_callback(lambda future: self._note_cancelled(job) if future.cancelled() else None)
+        job.future.add_done_callback(partial(self._note_cancelled, weakref.ref(job)))  # which the job itself holds
 
     def next(self, device: int = 0, patient: bool = True) -> Work | None:
         """The next batch of ``device``; ``patient``: as soon as there is one. None when closed and empty.
@@ -106,7 +108,10 @@ class JobQueue:
             self._changed.notify_all()
 
     def leave(self, job: Job) -> bool:
-        """``job`` is finished, failed or cancelled; what it still missed no longer waits. False: it had left."""
+        """``job`` is finished, failed or cancelled; what it still missed no longer waits. False: it had left.
+
+        Whoever is told True settles the future and ends the job.
+        """
         with self._changed:
             if self._jobs.pop(job.ticket, None) is None:
                 return False
@@ -117,8 +122,6 @@ class JobQueue:
             if self._closed:
                 self._changed.notify_all()  # the other devices wait for the last one
         job.close()
-        if not job.kept and job.lease is not None:
-            job.lease.release()
         return True
 
     def chore(self, work: Callable[[], Result]) -> Future[Result]:
@@ -157,6 +160,7 @@ class JobQueue:
             jobs, chores = list(self._jobs.values()), list(self._chores)
             for job in jobs:
                 self.leave(job)
+                job.end()
         for chore in chores:
             chore.set_exception(error)
         for job in jobs:
@@ -197,7 +201,9 @@ class JobQueue:
                 retry_after(wait),
             )
 
-    def _note_cancelled(self, job: Job) -> None:
+    def _note_cancelled(self, held: weakref.ref[Job], future: Future[Any]) -> None:
+        if not future.cancelled() or (job := held()) is None:
+            return
         with self._changed:
             self._cancelled.append(job)
             self._changed.notify_all()
