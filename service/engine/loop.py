@@ -12,7 +12,7 @@ from service.engine.errors import DeadlineExceeded, Draining, EngineError, Gener
 from service.engine.jobs import Job, SampleJob
 from service.engine.outcomes import Turn
 from service.engine.queue import JobQueue
-from service.engine.supply import SupplyError, SupplyStalled
+from service.engine.supply import SupplyStalled
 from service.engine.turns import Shares, fill, take_turn
 
 logger = logging.getLogger("winnow.engine")
@@ -69,9 +69,15 @@ class DeviceLoop:
                 self._finish(job)
 
     def _told(self, jobs: Sequence[Job], error: Exception) -> EngineError:
-        """Like ``told``; a device without memory gets smaller batches, whoever it was that found none."""
-        if is_out_of_memory(error.__cause__ if isinstance(error, SupplyError) else error):
-            return self._turn.decoder.out_of_memory(jobs[0].served)
+        """Like ``told``; a device without memory gets smaller batches, whoever it was that found none.
+
+        What is raised while it gets them is told instead: it must not end the loop.
+        """
+        if is_out_of_memory(error):
+            try:
+                return self._turn.decoder.out_of_memory(jobs[0].served)
+            except Exception as another:  # noqa: BLE001 - a bundle is warmed up anew, which runs its networks
+                error = another
         return told(jobs, error)
 
     def _finish(self, job: Job) -> None:
