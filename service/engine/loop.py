@@ -8,7 +8,7 @@ from time import perf_counter
 
 from service.engine.accounts import Accounts
 from service.engine.decoding import is_out_of_memory
-from service.engine.errors import DeadlineExceeded, Draining, EngineError, GenerationFailed, Stalled
+from service.engine.errors import DeadlineExceeded, Draining, EngineError, GenerationFailed, Stalled, first_line
 from service.engine.jobs import Job, SampleJob
 from service.engine.outcomes import Turn
 from service.engine.queue import JobQueue
@@ -140,5 +140,4 @@ def told(jobs: Sequence[Job], error: Exception) -> EngineError:
         return Stalled(str(error))
     model = jobs[0].model
     logger.error("a batch failed", extra={"model": model, "requests": len(jobs)}, exc_info=error)
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return GenerationFailed(f"Model {model} failed on this batch: {reason}")
+    return GenerationFailed(f"Model {model} failed on this batch: {first_line(error)}")

@@ -186,9 +186,7 @@ def test_a_draining_server_refuses_politely(api: Any) -> None:
     assert api.get("/livez").status_code == 200
 
 
-def test_a_server_whose_device_loop_has_stopped_asks_to_be_restarted(
-    api: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_whose_device_loop_has_stopped_asks_to_be_restarted(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert api.get("/livez").status_code == 200
     monkeypatch.setattr(api.engine._loops[0], "_take", None)
     assert problem(api.post("/sample"))["code"] == "generation_failed"
