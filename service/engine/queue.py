@@ -82,7 +82,7 @@ class JobQueue:
                     return Work(chores, over, [(self._jobs[share.ticket], share.rows) for share in shares])
                 if self._closed and not self._jobs:
                     return None
-                soonest = min((job.deadline for job in self._timed), default=inf)
+                soonest = min((job.deadline for job in self._timed if not job.ticket.held), default=inf)
                 self._changed.wait(None if soonest == inf else max(0.0, soonest - self._clock()))
 
     def worked(self, job: Job, taken: int, made: int, seconds: float) -> None:
@@ -214,13 +214,16 @@ class JobQueue:
         return chores
 
     def _over(self) -> list[Job]:
-        """Jobs that nobody waits for any more, or that must not go on."""
-        cancelled, self._cancelled = self._cancelled, []
-        if self._cut_off:
-            return list(self._jobs.values())
+        """Jobs that nobody waits for any more, or that must not go on; one that is ``held`` once its device is back,
+        or what that makes would come after the books of the job were closed."""
         now = self._clock()
-        gone = [job for job in cancelled if job.ticket in self._jobs]
-        return gone + [job for job in self._timed if job.deadline <= now and job not in gone]
+        gone = [job for job in self._cancelled if job.ticket in self._jobs]
+        self._cancelled = [job for job in gone if job.ticket.held]
+        if self._cut_off:
+            gone = list(self._jobs.values())
+        else:
+            gone += [job for job in self._timed if job.deadline <= now and job not in gone]
+        return [job for job in gone if not job.ticket.held]
 
     def _tell(self) -> None:
         self._metrics.queue_rows.set(self._waiting_rows)

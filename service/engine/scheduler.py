@@ -54,9 +54,14 @@ class Ticket:
         """Its reader takes nothing, and nothing is being made for it."""
         return self.room == 0 and not self.taken
 
+    @property
+    def held(self) -> bool:
+        """A device is at its stream, which nobody else must touch."""
+        return self.ordered and self.taken > 0
+
     def wanted(self, device: int = 0) -> int:
         """Rows that may be made for it now on ``device``; 0 while its reader is slow."""
-        if (self.ordered and self.taken) or self.home not in (None, device):
+        if self.held or self.home not in (None, device):
             return 0
         return self.rows if self.room is None else min(self.rows, self.room)
 
