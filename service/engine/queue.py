@@ -11,7 +11,7 @@ from functools import partial
 from math import inf
 from typing import Any, TypeVar
 
-from service.engine.admission import Speeds, fair_wait, retry_after
+from service.engine.admission import Line, Speeds, retry_after
 from service.engine.errors import DeadlineTooShort, Draining, Overloaded
 from service.engine.jobs import Job
 from service.engine.memory import Lease, ResultMemory
@@ -50,6 +50,8 @@ class JobQueue:
         self._waiting_rows = 0
         self.memory = ResultMemory(options.result_bytes)
         self._speeds = Speeds()
+        # Until a request comes, goes, gets on or gets unstuck: under load hundreds are refused a second.
+        self._line: Line | None = None
 
     def submit(self, job: Job) -> None:
         """Admit ``job``. Raises Draining, DeadlineTooShort, Overloaded (with the seconds after which to ask again)."""
@@ -105,6 +107,7 @@ class JobQueue:
         with self._changed:
             if job.ticket.room is not None:
                 job.ticket.room += rows
+                self._line = None
             self._changed.notify_all()
 
     def leave(self, job: Job) -> bool:
@@ -176,20 +179,24 @@ class JobQueue:
         """Device seconds that ``job`` still needs, as far as is known."""
         return (job.ticket.rows + job.ticket.taken) * job.speed.seconds
 
+    def _line_now(self) -> Line:
+        """Who waits for a reader that takes nothing waits for nobody, and nobody for him."""
+        if self._line is None:
+            self._line = Line(0.0 if job.ticket.stuck else self.seconds_of(job) for job in self._jobs.values())
+        return self._line
+
     def _refuse_or_not(self, job: Job) -> None:
-        own = self.seconds_of(job)
-        # Who waits for a reader that takes nothing waits for nobody, and nobody for him.
-        others = [0.0 if other.ticket.stuck else self.seconds_of(other) for other in self._jobs.values()]
-        wait = fair_wait(own, others) / self._devices
-        said = f"{len(others)} requests, {self._waiting_rows} samples are waiting already"
-        if len(others) >= self._options.queue_requests:
-            seconds = retry_after(min(others) * len(others) / self._devices)
+        own, others, line = self.seconds_of(job), len(self._jobs), self._line_now()
+        wait = line.wait(own) / self._devices
+        said = f"{others} requests, {self._waiting_rows} samples are waiting already"
+        if others >= self._options.queue_requests:
+            seconds = retry_after(line.shortest * others / self._devices)
             raise Overloaded(f"{said}; try again in {seconds} s.", seconds)
         if wait > (most := self._options.queue_seconds + self._options.queue_stretch * own):
             seconds = retry_after(wait - most)
             raise Overloaded(f"{said}, and this one would wait {wait:.0f} s; try again in {seconds} s.", seconds)
         if not self.memory.fits(job.bytes):
-            seconds = retry_after(min(others, default=0.0))
+            seconds = retry_after(line.shortest)
             raise Overloaded(
                 f"{said}, and no memory is left for an answer that must be held whole; try again in {seconds} s, "
                 "or ask for a format that streams.",
@@ -226,5 +233,7 @@ class JobQueue:
         return [job for job in gone if not job.ticket.held]
 
     def _tell(self) -> None:
+        """Who waits, or for how much, is not what it was."""
+        self._line = None
         self._metrics.queue_rows.set(self._waiting_rows)
         self._metrics.queue_requests.set(len(self._jobs))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from service.engine.admission import Speeds, fair_wait, retry_after
+from service.engine.admission import Line, Speeds, retry_after
 from service.engine.scheduler import FILLING_DEBT_SECONDS, QUANTUM_SECONDS, Lane, Scheduler, Share, Ticket
 
 LANES = (Lane("images", 8), Lane("points", 32), Lane("slow", 1))
@@ -250,9 +250,18 @@ def test_a_debt_of_a_minute_is_paid_off_at_once_when_nobody_else_wants_the_devic
 
 
 def test_parked_bulk_costs_a_small_request_next_to_nothing() -> None:
-    assert fair_wait(0.001, [1_000.0, 2_000.0]) == pytest.approx(0.002)
-    assert fair_wait(50.0, [10.0, 70.0]) == pytest.approx(60.0)
-    assert fair_wait(5.0, []) == 0.0
+    assert Line([1_000.0, 2_000.0]).wait(0.001) == pytest.approx(0.002)
+    assert Line([10.0, 70.0]).wait(50.0) == pytest.approx(60.0)
+    assert Line([]).wait(5.0) == Line([]).shortest == 0.0
+
+
+@given(st.lists(st.sampled_from((0.0, 1.0)) | st.floats(0, 1e6)), st.sampled_from((0.0, 1.0)) | st.floats(0, 1e6))
+def test_a_request_waits_for_each_of_the_others_as_long_as_it_needs_itself_or_less(
+    others: list[float], work: float
+) -> None:
+    line = Line(others)
+    assert line.wait(work) == pytest.approx(sum(min(other, work) for other in others))
+    assert line.shortest == min(others, default=0.0)
 
 
 @pytest.mark.parametrize(("seconds", "header"), [(0.0, 1), (0.2, 1), (1.2, 2), (1e9, 600)])
