@@ -240,6 +240,16 @@ def test_a_slow_reader_waits_for_nobody_once_nothing_is_made_for_it() -> None:
     assert ticket.stuck
 
 
+def test_a_reader_who_got_more_than_there_was_room_for_has_room_once_it_took_them() -> None:
+    ticket = Ticket(100, Lane("images", 8), room=2)
+    ticket.take(2, device=0)
+    ticket.settle(2, 8)
+    assert ticket.stuck and not ticket.wanted()
+    assert ticket.room is not None
+    ticket.room += 8
+    assert ticket.wanted() == 2
+
+
 def test_a_debt_of_a_minute_is_paid_off_at_once_when_nobody_else_wants_the_device() -> None:
     scheduler = Scheduler()
     lonely = Ticket(100, LANES[0])
