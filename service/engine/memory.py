@@ -40,7 +40,7 @@ class Lease:
     def __init__(self, memory: ResultMemory) -> None:
         self._memory = memory
         # Engine and caller may end it at the same moment: whoever pops a size gives it back.
-        self._sizes: deque[int] = deque()
+        self._sizes: list[int] = []
 
     def take(self, size: int) -> None:
         self._memory.take(size)
@@ -50,7 +50,7 @@ class Lease:
         """From any thread; a second time nothing happens."""
         try:
             while True:
-                self._memory.give_back(self._sizes.popleft())
+                self._memory.give_back(self._sizes.pop())
         except IndexError:
             return
 
