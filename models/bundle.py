@@ -195,8 +195,8 @@ def _probe(folder: Path, bundle: Bundle) -> None:
     try:
         samples = bundle.generator(z)
         weights = bundle.networks["importance"](z) if "importance" in bundle.networks else torch.ones(PROBE_ROWS)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise BundleError(f"{folder}: a probe batch of {bundle.prior.dim}-d latents fails ({reason}).") from error
     want = (PROBE_ROWS, *bundle.manifest.output.shape)
     if samples.shape != want or weights.shape != (PROBE_ROWS,):

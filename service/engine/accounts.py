@@ -124,7 +124,7 @@ class Accounts:
         self._metrics.supply_rows.labels(job.model).inc(job.decoded)
 
     def returned_lost(self, model: str, rows: int) -> None:
-        """Such rows whose model has left."""
+        """Such rows whose model has left, or that made room for others."""
         self._metrics.supply_rows.labels(model).dec(rows)
         self._metrics.rows_wasted.labels("evicted").inc(rows)
 

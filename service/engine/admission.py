@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable
+from itertools import accumulate
 from math import ceil
 
 LONGEST_RETRY_SECONDS = 600
@@ -11,13 +13,26 @@ LONGEST_RETRY_SECONDS = 600
 MAX_SPEEDS = 1_024
 
 
-def fair_wait(work: float, others: Iterable[float]) -> float:
-    """Seconds that a request of ``work`` device seconds spends waiting for ``others`` under fair sharing.
+class Line:
+    """The device ``seconds`` that each waiting request still needs, sorted and summed up once for many questions."""
 
-    Until it is done each of the others gets as much of the device as it does, or what it still needs if that is
-    less: parked bulk costs a small request next to nothing, and a large one all of it.
-    """
-    return sum(min(other, work) for other in others)
+    def __init__(self, seconds: Iterable[float]) -> None:
+        self._seconds = sorted(seconds)
+        self._sums = list(accumulate(self._seconds, initial=0.0))
+
+    @property
+    def shortest(self) -> float:
+        """What the first to be done needs; 0 where nobody waits."""
+        return self._seconds[0] if self._seconds else 0.0
+
+    def wait(self, work: float) -> float:
+        """Seconds that one more request of ``work`` device seconds spends waiting under fair sharing.
+
+        Until it is done each of the others gets as much of the device as it does, or what it still needs if that is
+        less: parked bulk costs a small request next to nothing, and a large one all of it.
+        """
+        smaller = bisect_right(self._seconds, work)
+        return self._sums[smaller] + work * (len(self._seconds) - smaller)
 
 
 def retry_after(seconds: float) -> int:

@@ -19,7 +19,7 @@ DRAWABLE_CHANNELS = (1, 3)
 
 @dataclass(frozen=True)
 class Model:
-    """One bundle folder: loaded, under the bundle's name, or ``broken`` in one sentence, under the folder's.
+    """One bundle folder under the bundle's name, the folder's if it could not be loaded; ``broken`` in one sentence.
 
     ``bundles``: one and the same on each device, none where it is broken. ``served``: once it is warm.
     """
@@ -48,10 +48,8 @@ class Catalog:
         name = self.default if name is None else name
         if name not in self.models:
             raise UnknownModel(f"There is no model {name!r}; the models are {', '.join(self.models)}.")
-        model = self.models[name]
-        if model.broken is not None:
-            raise BrokenModel(f"Model {name} cannot be served: {model.broken}")
-        return model
+        check_whole(self.models[name])
+        return self.models[name]
 
     def loaded(self) -> list[Bundle]:
         """Those that are not broken, each on its first device."""
@@ -100,9 +98,21 @@ def load_catalog(
     if default is not None and default not in models:
         raise CatalogError(f"the default model {default!r} is not under {root}/; choose one of {', '.join(models)}")
     chosen = default or (PREFERRED_MODEL if PREFERRED_MODEL in models else _first_loaded(models))
-    if (reason := models[chosen].broken) is not None:
-        raise CatalogError(f"the default model {chosen} is broken: {reason} Repair it, or set --default-model")
-    return Catalog(models, chosen)
+    catalog = Catalog(models, chosen)
+    check_default(catalog)
+    return catalog
+
+
+def check_default(catalog: Catalog) -> None:
+    """Raises CatalogError if the default model is broken."""
+    if (reason := catalog.models[catalog.default].broken) is not None:
+        raise CatalogError(f"the default model {catalog.default} is broken: {reason} Repair it, or set --default-model")
+
+
+def check_whole(model: Model) -> None:
+    """Raises BrokenModel."""
+    if model.broken is not None:
+        raise BrokenModel(f"Model {model.name} cannot be served: {model.broken}")
 
 
 def load_model(folder: Path, devices: Sequence[torch.device], allow_rejected: bool = False) -> Model:

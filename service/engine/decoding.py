@@ -13,6 +13,7 @@ from models.pixels import to_uint8
 from service.engine.errors import OutOfMemory
 from service.engine.rows import Pixels, joined
 from service.engine.served import Served
+from service.engine.supply import SupplyFailed
 from service.metrics.registry import Metrics
 
 logger = logging.getLogger("winnow.engine")
@@ -123,7 +124,9 @@ class Decoder:
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether a device had no room for what it was asked."""
+    """Whether a device had no room for what it was asked, by itself or in a block of a supply."""
+    if isinstance(error, SupplyFailed):
+        error = error.__cause__
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in NO_MEMORY)

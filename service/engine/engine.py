@@ -165,13 +165,20 @@ class Engine:
         self._queue.submit(job)
         return job.future
 
+    def dead(self) -> str | None:
+        """Why nothing but a restart helps, or None."""
+        if self._closing:
+            return None
+        stopped = (device for thread, device in zip(self._threads, self.devices, strict=True) if not thread.is_alive())
+        return next((f"the loop of device {device} has stopped" for device in stopped), None)
+
     def unready(self) -> str | None:
         """Why no work should be sent here now, or None."""
         if self._closing:
             return "draining"
-        for thread, loop, device in zip(self._threads, self._loops, self.devices, strict=True):
-            if not thread.is_alive():
-                return f"the loop of device {device} has stopped"
+        if (reason := self.dead()) is not None:
+            return reason
+        for loop, device in zip(self._loops, self.devices, strict=True):
             turn = loop.turn_started
             if turn is not None and perf_counter() - turn > WEDGED_SECONDS:
                 return f"a batch has been running for over {WEDGED_SECONDS:.0f} s on device {device}"

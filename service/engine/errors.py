@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 
+def first_line(error: BaseException) -> str:
+    """What may be said of somebody else's exception."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 class EngineError(Exception):
     """Base of every refusal and failure of the engine."""
 

@@ -119,6 +119,9 @@ class LatentJob(Job):
     latents: NDArray[np.float32]
     parts: list[Mapping[str, Pixels]] = field(default_factory=list)
 
+    def _empty(self) -> None:
+        self.parts, self.latents = [], np.empty((0, 0), np.float32)
+
     def result(self) -> Rows:
         made = {name: np.concatenate([part[name] for part in self.parts]) for name in self.parts[0]}
         weights = made.get("weights")

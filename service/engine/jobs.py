@@ -91,6 +91,19 @@ class Job(ABC):
         with self._lock:
             self.over = True
 
+    def end(self, delivered: bool = False) -> None:
+        """What was made is with the caller (``delivered``) or with nobody; a caller who keeps it keeps its lease, too.
+
+        At once, and not when the job itself goes: the traceback of what it failed with may hold it for long.
+        """
+        if self.lease is not None and not (delivered and self.kept):
+            self.lease.release()
+        self._empty()
+
+    @abstractmethod
+    def _empty(self) -> None:
+        """Let go of all arrays."""
+
     @abstractmethod
     def result(self) -> object:
         """What the caller gets, once nothing is missing."""
@@ -165,6 +178,9 @@ class SampleJob(Job):
     def cost(self) -> Cost:
         """Exact for a seeded request, this request's share of shared blocks otherwise."""
         return Cost(max(round(self.proposals), self.n), self.n) if self.supply is None else self.supply.cost
+
+    def _empty(self) -> None:
+        self.latents = self.weights = self.rows = self.supply = None
 
     def result(self) -> Samples | Summary:
         cost = self.cost()

@@ -8,11 +8,11 @@ from time import perf_counter
 
 from service.engine.accounts import Accounts
 from service.engine.decoding import is_out_of_memory
-from service.engine.errors import DeadlineExceeded, Draining, EngineError, GenerationFailed, Stalled
+from service.engine.errors import DeadlineExceeded, Draining, EngineError, GenerationFailed, Stalled, first_line
 from service.engine.jobs import Job, SampleJob
 from service.engine.outcomes import Turn
 from service.engine.queue import JobQueue
-from service.engine.supply import SupplyError, SupplyStalled
+from service.engine.supply import SupplyStalled
 from service.engine.turns import Shares, fill, take_turn
 
 logger = logging.getLogger("winnow.engine")
@@ -27,20 +27,28 @@ class DeviceLoop:
         self.turn_started: float | None = None
 
     def run(self) -> None:
-        supplies, device = self._turn.supplies, self._turn.device
-        while (work := self._queue.next(device, patient=supplies.hungry() is None)) is not None:
-            self.turn_started = perf_counter()
-            for chore in work.chores:
-                chore()
-            for job in work.over:
-                self._let_go(job)
-            if work.shares:
-                self._take(work.shares)
-            elif not work.over and not work.chores and (hungry := supplies.hungry()) is not None:
-                fill(self._turn, hungry)
-            supplies.trim(self._digests())
-            self._turn.returns.trim(self._digests())
-            self.turn_started = None
+        while self._next_turn():
+            pass
+
+    def _next_turn(self) -> bool:
+        """Wait for work and do it; False: there will be none. Nothing of it is held while the next is waited for."""
+        supplies = self._turn.supplies
+        work = self._queue.next(self._turn.device, patient=supplies.hungry() is None)
+        if work is None:
+            return False
+        self.turn_started = perf_counter()
+        for chore in work.chores:
+            chore()
+        for job in work.over:
+            self._let_go(job)
+        if work.shares:
+            self._take(work.shares)
+        elif not work.over and not work.chores and (hungry := supplies.hungry()) is not None:
+            fill(self._turn, hungry)
+        supplies.trim(self._digests())
+        self._turn.returns.trim(self._digests())
+        self.turn_started = None
+        return True
 
     def _take(self, shares: Shares) -> None:
         started = perf_counter()
@@ -61,9 +69,15 @@ class DeviceLoop:
                 self._finish(job)
 
     def _told(self, jobs: Sequence[Job], error: Exception) -> EngineError:
-        """Like ``told``; a device without memory gets smaller batches, whoever it was that found none."""
-        if is_out_of_memory(error.__cause__ if isinstance(error, SupplyError) else error):
-            return self._turn.decoder.out_of_memory(jobs[0].served)
+        """Like ``told``; a device without memory gets smaller batches, whoever it was that found none.
+
+        What is raised while it gets them is told instead: it must not end the loop.
+        """
+        if is_out_of_memory(error):
+            try:
+                return self._turn.decoder.out_of_memory(jobs[0].served)
+            except Exception as another:  # noqa: BLE001 - a bundle is warmed up anew, which runs its networks
+                error = another
         return told(jobs, error)
 
     def _finish(self, job: Job) -> None:
@@ -76,10 +90,12 @@ class DeviceLoop:
             result = job.result()
         except Exception as error:  # noqa: BLE001 - a result that cannot be put together is its own job's loss only
             self._accounts.wasted(job, "failed")
+            job.end()
             job.future.set_exception(told([job], error))
             return
         # Books first: whoever sees the result may look at the metrics.
         self._accounts.delivered(job)
+        job.end(delivered=True)
         job.future.set_result(result)
 
     def _let_go(self, job: Job) -> None:
@@ -97,6 +113,7 @@ class DeviceLoop:
             self._accounts.returned(job)
         else:
             self._accounts.wasted(job, "cancelled")
+        job.end()
 
     def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
         for job in jobs:
@@ -104,6 +121,7 @@ class DeviceLoop:
                 continue
             cancelled = not job.future.set_running_or_notify_cancel()
             self._accounts.wasted(job, "cancelled" if cancelled else "failed")
+            job.end()
             if not cancelled:
                 job.future.set_exception(error)
 
@@ -122,5 +140,4 @@ def told(jobs: Sequence[Job], error: Exception) -> EngineError:
         return Stalled(str(error))
     model = jobs[0].model
     logger.error("a batch failed", extra={"model": model, "requests": len(jobs)}, exc_info=error)
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return GenerationFailed(f"Model {model} failed on this batch: {reason}")
+    return GenerationFailed(f"Model {model} failed on this batch: {first_line(error)}")

@@ -33,22 +33,26 @@ class ResultMemory:
 
 
 class Lease:
-    """One answer's part. It ends with ``release``, or when nobody holds it any more: no path can forget it."""
+    """One answer's part. It ends with ``release``; should a path forget it, when nobody holds it any more."""
 
-    __slots__ = ("_memory", "_size")
+    __slots__ = ("_memory", "_sizes")
 
     def __init__(self, memory: ResultMemory) -> None:
-        self._memory, self._size = memory, 0
+        self._memory = memory
+        # Engine and caller may end it at the same moment: whoever pops a size gives it back.
+        self._sizes: list[int] = []
 
     def take(self, size: int) -> None:
         self._memory.take(size)
-        self._size += size
+        self._sizes.append(size)
 
     def release(self) -> None:
         """From any thread; a second time nothing happens."""
-        size, self._size = self._size, 0
-        if size:
-            self._memory.give_back(size)
+        try:
+            while True:
+                self._memory.give_back(self._sizes.pop())
+        except IndexError:
+            return
 
     def __del__(self) -> None:
         self.release()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import Any, TypeVar
 
-from service.engine.admission import Speeds, fair_wait, retry_after
+from service.engine.admission import Line, Speeds, retry_after
 from service.engine.errors import DeadlineTooShort, Draining, Overloaded
 from service.engine.jobs import Job
 from service.engine.memory import Lease, ResultMemory
@@ -48,6 +50,8 @@ class JobQueue:
         self._waiting_rows = 0
         self.memory = ResultMemory(options.result_bytes)
         self._speeds = Speeds()
+        # Until a request comes, goes, gets on or gets unstuck: under load hundreds are refused a second.
+        self._line: Line | None = None
 
     def submit(self, job: Job) -> None:
         """Admit ``job``. Raises Draining, DeadlineTooShort, Overloaded (with the seconds after which to ask again)."""
@@ -65,7 +69,7 @@ class JobQueue:
             self._waiting_rows += job.n
             self._tell()
             self._changed.notify_all()
-        job.future.add_done_callback(lambda future: self._note_cancelled(job) if future.cancelled() else None)
+        job.future.add_done_callback(partial(self._note_cancelled, weakref.ref(job)))  # which the job itself holds
 
     def next(self, device: int = 0, patient: bool = True) -> Work | None:
         """The next batch of ``device``; ``patient``: as soon as there is one. None when closed and empty.
@@ -80,7 +84,7 @@ class JobQueue:
                     return Work(chores, over, [(self._jobs[share.ticket], share.rows) for share in shares])
                 if self._closed and not self._jobs:
                     return None
-                soonest = min((job.deadline for job in self._timed), default=inf)
+                soonest = min((job.deadline for job in self._timed if not job.ticket.held), default=inf)
                 self._changed.wait(None if soonest == inf else max(0.0, soonest - self._clock()))
 
     def worked(self, job: Job, taken: int, made: int, seconds: float) -> None:
@@ -103,10 +107,14 @@ class JobQueue:
         with self._changed:
             if job.ticket.room is not None:
                 job.ticket.room += rows
+                self._line = None
             self._changed.notify_all()
 
     def leave(self, job: Job) -> bool:
-        """``job`` is finished, failed or cancelled; what it still missed no longer waits. False: it had left."""
+        """``job`` is finished, failed or cancelled; what it still missed no longer waits. False: it had left.
+
+        Whoever is told True settles the future and ends the job.
+        """
         with self._changed:
             if self._jobs.pop(job.ticket, None) is None:
                 return False
@@ -117,8 +125,6 @@ class JobQueue:
             if self._closed:
                 self._changed.notify_all()  # the other devices wait for the last one
         job.close()
-        if not job.kept and job.lease is not None:
-            job.lease.release()
         return True
 
     def chore(self, work: Callable[[], Result]) -> Future[Result]:
@@ -157,6 +163,7 @@ class JobQueue:
             jobs, chores = list(self._jobs.values()), list(self._chores)
             for job in jobs:
                 self.leave(job)
+                job.end()
         for chore in chores:
             chore.set_exception(error)
         for job in jobs:
@@ -172,20 +179,24 @@ class JobQueue:
         """Device seconds that ``job`` still needs, as far as is known."""
         return (job.ticket.rows + job.ticket.taken) * job.speed.seconds
 
+    def _line_now(self) -> Line:
+        """Who waits for a reader that takes nothing waits for nobody, and nobody for him."""
+        if self._line is None:
+            self._line = Line(0.0 if job.ticket.stuck else self.seconds_of(job) for job in self._jobs.values())
+        return self._line
+
     def _refuse_or_not(self, job: Job) -> None:
-        own = self.seconds_of(job)
-        # Who waits for a reader that takes nothing waits for nobody, and nobody for him.
-        others = [0.0 if other.ticket.stuck else self.seconds_of(other) for other in self._jobs.values()]
-        wait = fair_wait(own, others) / self._devices
-        said = f"{len(others)} requests, {self._waiting_rows} samples are waiting already"
-        if len(others) >= self._options.queue_requests:
-            seconds = retry_after(min(others) * len(others) / self._devices)
+        own, others, line = self.seconds_of(job), len(self._jobs), self._line_now()
+        wait = line.wait(own) / self._devices
+        said = f"{others} requests, {self._waiting_rows} samples are waiting already"
+        if others >= self._options.queue_requests:
+            seconds = retry_after(line.shortest * others / self._devices)
             raise Overloaded(f"{said}; try again in {seconds} s.", seconds)
         if wait > (most := self._options.queue_seconds + self._options.queue_stretch * own):
             seconds = retry_after(wait - most)
             raise Overloaded(f"{said}, and this one would wait {wait:.0f} s; try again in {seconds} s.", seconds)
         if not self.memory.fits(job.bytes):
-            seconds = retry_after(min(others, default=0.0))
+            seconds = retry_after(line.shortest)
             raise Overloaded(
                 f"{said}, and no memory is left for an answer that must be held whole; try again in {seconds} s, "
                 "or ask for a format that streams.",
@@ -197,7 +208,9 @@ class JobQueue:
                 retry_after(wait),
             )
 
-    def _note_cancelled(self, job: Job) -> None:
+    def _note_cancelled(self, held: weakref.ref[Job], future: Future[Any]) -> None:
+        if not future.cancelled() or (job := held()) is None:
+            return
         with self._changed:
             self._cancelled.append(job)
             self._changed.notify_all()
@@ -208,14 +221,19 @@ class JobQueue:
         return chores
 
     def _over(self) -> list[Job]:
-        """Jobs that nobody waits for any more, or that must not go on."""
-        cancelled, self._cancelled = self._cancelled, []
-        if self._cut_off:
-            return list(self._jobs.values())
+        """Jobs that nobody waits for any more, or that must not go on; one that is ``held`` once its device is back,
+        or what that makes would come after the books of the job were closed."""
         now = self._clock()
-        gone = [job for job in cancelled if job.ticket in self._jobs]
-        return gone + [job for job in self._timed if job.deadline <= now and job not in gone]
+        gone = [job for job in self._cancelled if job.ticket in self._jobs]
+        self._cancelled = [job for job in gone if job.ticket.held]
+        if self._cut_off:
+            gone = list(self._jobs.values())
+        else:
+            gone += [job for job in self._timed if job.deadline <= now and job not in gone]
+        return [job for job in gone if not job.ticket.held]
 
     def _tell(self) -> None:
+        """Who waits, or for how much, is not what it was."""
+        self._line = None
         self._metrics.queue_rows.set(self._waiting_rows)
         self._metrics.queue_requests.set(len(self._jobs))

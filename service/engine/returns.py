@@ -25,6 +25,11 @@ class Returned:
     take: Take
     rows: Pixels
 
+    @property
+    def nbytes(self) -> int:
+        weights = 0 if self.take.weights is None else self.take.weights.nbytes
+        return self.rows.nbytes + self.take.latents.nbytes + weights
+
 
 class Returns:
     """First in, first out, by (bundle digest, method, parameters); ``dropped`` is told what goes: model and rows."""
@@ -35,10 +40,12 @@ class Returns:
         self._bytes = 0
 
     def put(self, key: SupplyKey, returned: Returned) -> bool:
-        """False where there is no room."""
-        if self._bytes + returned.rows.nbytes > self._most:
+        """What lies here longest makes room. False where there is not enough for it alone."""
+        if returned.nbytes > self._most:
             return False
-        self._bytes += returned.rows.nbytes
+        while self._bytes + returned.nbytes > self._most:
+            self._drop(next(iter(self._lying)))
+        self._bytes += returned.nbytes
         self._lying.setdefault(key, deque()).append(returned)
         return True
 
@@ -54,12 +61,15 @@ class Returns:
             first = Returned(first.model, mine, first.rows[:most])
         if not lying:
             del self._lying[key]
-        self._bytes -= first.rows.nbytes
+        self._bytes -= first.nbytes
         return first
 
     def trim(self, served: Container[str]) -> None:
         """Let go what belongs to a bundle whose digest is not ``served``."""
         for key in [key for key in self._lying if key[0] not in served]:
-            gone = self._lying.pop(key)
-            self._bytes -= sum(each.rows.nbytes for each in gone)
-            self._dropped(gone[0].model, sum(len(each.rows) for each in gone))
+            self._drop(key)
+
+    def _drop(self, key: SupplyKey) -> None:
+        gone = self._lying.pop(key)
+        self._bytes -= sum(each.nbytes for each in gone)
+        self._dropped(gone[0].model, sum(len(each.rows) for each in gone))

@@ -37,8 +37,8 @@ class Lane:
 @dataclass(eq=False)
 class Ticket:
     """A request in the ring. ``rows``: not made, nor being made. ``room``: rows that its reader still takes, None for
-    all. ``ordered``: its rows come out of one stream, on one device at a time, which is its ``home`` from then on.
-    ``taken``: rows that are being made.
+    all; below 0 where a device made more than it was asked for. ``ordered``: its rows come out of one stream, on one
+    device at a time, which is its ``home`` from then on. ``taken``: rows that are being made.
     """
 
     rows: int
@@ -52,13 +52,18 @@ class Ticket:
     @property
     def stuck(self) -> bool:
         """Its reader takes nothing, and nothing is being made for it."""
-        return self.room == 0 and not self.taken
+        return self.room is not None and self.room <= 0 and not self.taken
+
+    @property
+    def held(self) -> bool:
+        """A device is at its stream, which nobody else must touch."""
+        return self.ordered and self.taken > 0
 
     def wanted(self, device: int = 0) -> int:
         """Rows that may be made for it now on ``device``; 0 while its reader is slow."""
-        if (self.ordered and self.taken) or self.home not in (None, device):
+        if self.held or self.home not in (None, device):
             return 0
-        return self.rows if self.room is None else min(self.rows, self.room)
+        return self.rows if self.room is None else max(0, min(self.rows, self.room))
 
     def take(self, rows: int, device: int) -> Share:
         """``rows`` are being made from now on."""
@@ -76,7 +81,7 @@ class Ticket:
     def _move(self, rows: int) -> None:
         self.rows -= rows
         if self.room is not None:
-            self.room = max(0, self.room - rows)
+            self.room -= rows
 
 
 @dataclass(frozen=True)

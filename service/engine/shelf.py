@@ -16,9 +16,9 @@ from time import perf_counter
 import torch
 
 from sampling.methods import METHODS
-from service.engine.catalog import Catalog, Model, load_catalog, load_model
+from service.engine.catalog import Catalog, Model, check_default, check_whole, load_catalog, load_model
 from service.engine.decoding import is_out_of_memory
-from service.engine.errors import BrokenModel, UnknownModel
+from service.engine.errors import UnknownModel, first_line
 from service.engine.fingerprint import environment
 from service.engine.options import EngineOptions
 from service.engine.queue import JobQueue
@@ -48,10 +48,11 @@ class Shelf:
         self.environment.update(environment(threads))
         catalog = load_catalog(self._root, self._default, self._devices, self._options.allow_rejected_weights)
         self._metrics.prepare([bundle.name for bundle in catalog.loaded()], tuple(METHODS))
-        for model in catalog.models.values():
+        for model in map(self._warm, catalog.models.values()):
             if model.broken is not None:
                 logger.error("model broken", extra={"model": model.name, "reason": model.broken})
-            catalog = catalog.with_model(self._warm(model))
+            catalog = catalog.with_model(model)
+        check_default(catalog)
         self._show(catalog)
 
     def load(self, name: str) -> Model:
@@ -70,8 +71,7 @@ class Shelf:
                 model = load_model(folder, self._devices, self._options.allow_rejected_weights)
             finally:
                 torch.set_num_threads(threads)
-            if model.broken is not None:
-                raise BrokenModel(f"Model {name} cannot be served: {model.broken}")
+            check_whole(model)
             return self._queue.chore(lambda: self._put(model)).result()
 
     def unload(self, name: str) -> None:
@@ -100,6 +100,7 @@ class Shelf:
 
     def _put(self, model: Model) -> Model:
         warm = self._warm(model)
+        check_whole(warm)
         self._metrics.prepare([model.name], tuple(METHODS))
         with self._catalog_changes:
             self._replace(self.catalog.with_model(warm), model.name)
@@ -131,10 +132,14 @@ class Shelf:
                 metrics.batch_rows_limit.labels(manifest.name).set(served.batch_rows)
 
     def _warm(self, model: Model) -> Model:
+        """``model`` with what serves it; broken where its networks raise on a batch."""
         if not model.bundles:
             return model
         started = perf_counter()
-        served = warm_up(model.bundles, self._options, self.environment)
+        try:
+            served = warm_up(model.bundles, self._options, self.environment)
+        except Exception as error:  # noqa: BLE001 - whatever a network raises is its own bundle's loss
+            return replace(model, bundles=(), broken=f"{model.folder}: its warm-up fails ({first_line(error)}).")
         facts = {"warm_ms": round(1e3 * (perf_counter() - started)), "batch_rows": served.batch_rows}
         logger.info("model loaded", extra={"model": model.name, **facts, "rows_mix": served.mixes})
         for role, reason in model.bundles[0].withheld.items():

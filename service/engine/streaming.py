@@ -24,8 +24,9 @@ class RowStream:
 
     def listen(self, listener: Callable[[], None]) -> None:
         """``listener`` is called, from whatever thread, when there may be something to take or the end has come."""
-        self._outbox.listen(listener)
-        self._job.future.add_done_callback(lambda _: self._outbox.tell())
+        outbox = self._outbox  # not self, which holds the future
+        outbox.listen(listener)
+        self._job.future.add_done_callback(lambda _: outbox.tell())
 
     def take(self) -> list[Portion]:
         """What is ready now; taking it makes room for more."""

@@ -6,7 +6,7 @@ by the operating system, and filled when the device has nothing better to do.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Container
 
 from service.engine.supply import Supply, SupplyKey
@@ -27,7 +27,7 @@ class Supplies:
     def __init__(self, dropped: Callable[[Supply], None], rows: int = 0, most: int = MAX_SUPPLIES) -> None:
         self._dropped, self._rows, self._most = dropped, rows, most
         self._supplies: OrderedDict[SupplyKey, Supply] = OrderedDict()
-        self._doomed: set[str] = set()
+        self._doomed: deque[str] = deque()  # whoever dooms may be another thread
 
     def get(self, key: SupplyKey, make: Callable[[], Supply]) -> Supply:
         """The supply of ``key``, made if there is none; it is now the most recently used one."""
@@ -46,11 +46,11 @@ class Supplies:
 
     def drop(self, digest: str) -> None:
         """The bundle is no longer served: what is here of it goes with the next ``trim``."""
-        self._doomed.add(digest)
+        self._doomed.append(digest)
 
     def trim(self, served: Container[str]) -> None:
         """Let go what is too much, and what belongs to a bundle that was dropped or whose digest is not ``served``."""
-        doomed, self._doomed = self._doomed, set()  # whoever dooms may be another thread
+        doomed = {self._doomed.popleft() for _ in range(len(self._doomed))}
         gone = [key for key in self._supplies if key[0] in doomed or key[0] not in served]
         for key in gone:
             self._dropped(self._supplies.pop(key))

@@ -17,6 +17,7 @@ from sampling.sampler import MAX_PROPOSALS_PER_SAMPLE, Sampler
 from sampling.seeded import SeededStream
 from sampling.stalling import StallWatch
 from sampling.streams import BlockStream
+from service.engine.errors import first_line
 
 SupplyKey = tuple[str, str, Parameters]
 
@@ -120,7 +121,7 @@ class Supply(ABC):
             raise SupplyStalled(f"Bundle {self.bundle.name}: {error}", self.key) from error
         except Exception as error:  # whatever a network raises concerns those who take from here, nobody else
             self.broken = True
-            raise SupplyFailed((str(error).splitlines() or [type(error).__name__])[0], self.key) from error
+            raise SupplyFailed(first_line(error), self.key) from error
         self.broken, self.decodes = False, block.samples is not None
         self._keep(block, useful)
         seconds = perf_counter() - started

@@ -42,13 +42,13 @@ def take_turn(turn: Turn, shares: Shares) -> Outcome:
         return outcome
     samples = [(job, rows) for job, rows in shares if isinstance(job, SampleJob)]
     if samples[0][0].slotted:
-        _slotted_turn(turn, samples[0][0], outcome)
+        _slotted_turn(turn, *samples[0], outcome)
     else:
         _shared_turn(turn, samples, outcome)
     return outcome
 
 
-def _slotted_turn(turn: Turn, job: SampleJob, outcome: Outcome) -> None:
+def _slotted_turn(turn: Turn, job: SampleJob, share: int, outcome: Outcome) -> None:
     """The next canonical batch of the job's own stream, where bits depend on slots and neighbours.
 
     Sample i sits in slot i mod batch_rows, between the stream's own neighbours, whether or not they are asked for:
@@ -63,7 +63,7 @@ def _slotted_turn(turn: Turn, job: SampleJob, outcome: Outcome) -> None:
     if job in outcome.failed:
         return
     if supply.decodes:
-        _deliver_decoded(turn, job, supply, outcome)
+        _deliver_decoded(turn, job, share, supply, outcome)
         return
     if supply.ready < batch:
         return
@@ -85,13 +85,14 @@ def _slotted_turn(turn: Turn, job: SampleJob, outcome: Outcome) -> None:
     outcome.give(turn.accounts, job, Take(take.latents[useful], weights, take.proposals), rows)
 
 
-def _deliver_decoded(turn: Turn, job: SampleJob, supply: SeededSupply, outcome: Outcome) -> None:
-    """What its method decoded, in the blocks of the job's own stream, whose slots the seed fixes: no batch to fill."""
+def _deliver_decoded(turn: Turn, job: SampleJob, share: int, supply: SeededSupply, outcome: Outcome) -> None:
+    """Up to ``share`` of what its method decoded, in the blocks of the job's own stream, whose slots the seed fixes: no
+    batch to fill."""
     behind = min(job.offset + job.done - supply.position, supply.ready)
     if behind:
         turn.accounts.surplus(job.model, len(supply.take(behind).latents))
     if supply.ready:
-        _deliver(turn, job, supply.take(min(supply.ready, job.missing)), outcome)
+        _deliver(turn, job, supply.take(min(supply.ready, share)), outcome)
 
 
 def _shared_turn(turn: Turn, shares: Sequence[tuple[SampleJob, int]], outcome: Outcome) -> None:

@@ -40,11 +40,20 @@ async def answer_result(
 ) -> Response:
     """What the engine makes of the work that ``submit`` admits, held whole, in ``fmt``."""
     lease = service_of(request).engine.lease()
-    rows = await result_or_hangup(request, submit(lease))
-    if rows is None:
-        record_of(request.scope).outcome = "cancelled"
-        return Response(status_code=CLIENT_CLOSED_REQUEST)
-    return await _answer_rows(request, rows, fmt, headers(rows), lease)
+    try:
+        rows = await result_or_hangup(request, submit(lease))
+        answer = _hung_up(request) if rows is None else await _answer_rows(request, rows, fmt, headers(rows), lease)
+    except BaseException:
+        lease.release()
+        raise
+    if answer.status_code == CLIENT_CLOSED_REQUEST:
+        lease.release()
+    return answer
+
+
+def _hung_up(request: Request) -> Response:
+    record_of(request.scope).outcome = "cancelled"
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
 async def _answer_rows(request: Request, rows: Rows, fmt: Format, headers: Mapping[str, str], lease: Lease) -> Response:
@@ -72,8 +81,7 @@ async def answer_stream(
     body = _encoded(request, fmt.writer(facts), facts.n, portions)
     first = await unless_hangup(request.receive, anext(body))
     if first is None:
-        record_of(request.scope).outcome = "cancelled"
-        return Response(status_code=CLIENT_CLOSED_REQUEST)
+        return _hung_up(request)
     length = {} if fmt.length is None else {"Content-Length": str(fmt.length(facts))}
     return StreamedAnswer(first, body, {**_told(facts), **headers, **length}, fmt.media_type)
 

@@ -29,8 +29,8 @@ def winnow_version() -> str:
 
 @router.get("/livez", response_class=Response, responses=PROBE_ANSWERS)
 async def livez(request: Request) -> Response:
-    """The process answers."""
-    return _probe(request, {"event_loop": None})
+    """The process answers, and no device loop has stopped: that only a restart helps."""
+    return _probe(request, {"event_loop": None, "engine": service_of(request).engine.dead()})
 
 
 @router.get("/readyz", response_class=Response, responses=PROBE_ANSWERS)

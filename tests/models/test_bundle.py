@@ -12,6 +12,7 @@ import torch
 
 from models import bundle as bundle_module
 from models.bundle import MANIFEST_FILE, BundleError, load_bundle, save_bundle
+from models.registry import ARCHITECTURES
 from tests.models.bundles import change_tensors, edit, manifest, networks, replace_weights, write
 
 
@@ -250,6 +251,18 @@ def test_a_broken_bundle_is_refused_in_one_sentence(tmp_path: Path, kind: str) -
     spoil, sentence = BROKEN[kind]
     spoil(write(tmp_path / "small"))
     assert sentence in refusal(tmp_path / "small")
+
+
+@pytest.mark.parametrize(("error", "said"), [(ValueError("odd\nrows"), "odd"), (KeyError(), "KeyError")])
+def test_a_network_that_raises_on_the_probe_batch_is_a_broken_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    def raising(*_: object) -> torch.Tensor:
+        raise error
+
+    write(tmp_path / "small")
+    monkeypatch.setattr(ARCHITECTURES["mlp-generator"], "forward", raising)
+    assert f"latents fails ({said})." in refusal(tmp_path / "small")
 
 
 def test_a_file_and_a_missing_folder_are_no_bundles(tmp_path: Path) -> None:

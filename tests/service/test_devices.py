@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from service.engine import devices, warmup
 from service.engine.devices import choose_devices, device_facts
 from service.engine.engine import Engine
 from service.engine.errors import DeviceUnavailable, GenerationFailed
+from service.engine.evaluations import DECODE
 from service.engine.rows import SampleRequest
 
 Start = Callable[..., Engine]
@@ -174,6 +176,46 @@ def test_rows_of_a_request_that_left_while_both_worked_are_accounted_for(
     assert decoded(engine) == 2 * BATCH
     assert wasted(engine, "cancelled") >= BATCH
     assert books_balance(engine)
+
+
+@pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize("how", ["cancelled", "late"])
+@pytest.mark.parametrize("work", ["decode", "picky", "prior"])
+def test_a_request_whose_stream_a_device_is_at_is_let_go_by_that_device(
+    start: Start, monkeypatch: pytest.MonkeyPatch, work: str, how: str
+) -> None:
+    engine = start(devices=TWO)
+    gate = Gate(engine.served("points").bundles[0].generator, monkeypatch)
+    with engine._queue._changed:
+        if work == "decode":
+            future: Future[Any] = engine.evaluate(DECODE, np.zeros((100 * BATCH, 2), np.float32), "points")
+        else:
+            future = ask(engine, 100 * BATCH, work, seed=1)
+        (job,) = engine._queue._jobs.values()
+        job.ticket.home = 0
+    gate.wait()
+    with engine._queue._changed:
+        if how == "late":
+            job.deadline = 0.0
+            engine._queue._timed.add(job)
+    if how == "cancelled":
+        assert future.cancel()
+    round_trip(engine, 1)
+    assert job.ticket in engine._queue._jobs
+    gate.let(1_000)
+    settled(engine)
+    assert future.done()
+    assert engine.metrics.value("winnow_supply_rows", model="points") == 0
+    assert books_balance(engine)
+
+
+def round_trip(engine: Engine, device: int) -> None:
+    """``device`` has been at work once more."""
+    with engine._queue._changed:
+        future = ask(engine, 1, "prior", seed=1, decode=False)
+        job = next(job for job in engine._queue._jobs.values() if job.future is future)
+        job.ticket.home = device
+    future.result(timeout=PATIENCE)
 
 
 def settled(engine: Engine) -> None:

@@ -13,10 +13,12 @@ from draws import draw
 from gates import Gate, spoil
 from tiny_bundles import BATCH
 
+from service.engine import shelf
 from service.engine.engine import Engine
 from service.engine.errors import DeadlineExceeded, DeadlineTooShort, GenerationFailed, OutOfMemory
-from service.engine.evaluations import DECODE
+from service.engine.evaluations import DECODE, SCORE
 from service.engine.rows import SampleRequest
+from service.engine.served import Served
 
 Start = Callable[..., Engine]
 NO_MEMORY = [
@@ -168,3 +170,39 @@ def test_latents_of_the_caller_get_smaller_batches_too(start: Start, monkeypatch
     with pytest.raises(OutOfMemory, match="ask again"):
         engine.evaluate(DECODE, latents).result(timeout=60)
     assert engine.evaluate(DECODE, latents).result(timeout=60).n == 3 * BATCH
+
+
+@pytest.mark.parametrize("error", NO_MEMORY)
+@pytest.mark.parametrize("seed", [None, 1])
+def test_no_memory_for_the_weights_is_one_requests_failure(
+    start: Start, monkeypatch: pytest.MonkeyPatch, error: Exception, seed: int | None
+) -> None:
+    engine = start()
+    with monkeypatch.context() as meanwhile:
+        spoil(engine.model("images").networks["importance"], meanwhile, lambda _: error)  # while it is warmed up, too
+        for work in ("latentrs", "score"):
+            with pytest.raises(OutOfMemory, match="ask again"):
+                if work == "score":
+                    engine.evaluate(SCORE, np.zeros((1, 16), np.float32)).result(timeout=60)
+                else:
+                    engine.submit(SampleRequest(n=1, method=work, seed=seed)).result(timeout=60)
+    assert engine.unready() is None
+    assert engine.submit(SampleRequest(n=1, method="latentrs", seed=seed)).result(timeout=60).n == 1
+    assert books_balance(engine)
+
+
+def test_a_bundle_that_cannot_be_made_smaller_fails_its_request_and_not_the_loop(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = start()
+    monkeypatch.setattr(shelf, "warm_up", mistaken)
+    with monkeypatch.context() as meanwhile:
+        spoil(engine.model("images").networks["importance"], meanwhile, lambda _: NO_MEMORY[0])
+        with pytest.raises(GenerationFailed, match="fits no smaller batch"):
+            engine.submit(SampleRequest(n=1, method="latentrs")).result(timeout=60)
+    assert engine.unready() is None
+    assert engine.submit(SampleRequest(n=1, method="latentrs")).result(timeout=60).n == 1
+
+
+def mistaken(*_: object) -> Served:
+    raise FloatingPointError("fits no smaller batch")

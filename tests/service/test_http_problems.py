@@ -186,6 +186,15 @@ def test_a_draining_server_refuses_politely(api: Any) -> None:
     assert api.get("/livez").status_code == 200
 
 
+def test_a_server_whose_device_loop_has_stopped_asks_to_be_restarted(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert api.get("/livez").status_code == 200
+    monkeypatch.setattr(api.engine._loops[0], "_take", None)
+    assert problem(api.post("/sample"))["code"] == "generation_failed"
+    api.engine._threads[0].join(timeout=60)
+    assert "has stopped" in api.get("/livez?verbose").json()["checks"]["engine"]
+    assert [api.get(path).status_code for path in ("/livez", "/readyz")] == [503, 503]
+
+
 QUERY_TEXT = st.text(st.characters(codec="utf-8"), max_size=8) | st.sampled_from(["1", "-0", "1.0", "nan", "\uff11"])
 
 

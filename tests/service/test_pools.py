@@ -101,3 +101,26 @@ def test_a_pool_that_accepts_nothing_is_given_up(start: Start) -> None:
     proposals = engine.metrics.value("winnow_proposals_total", **pair)
     draw(engine, 1, "prior")
     assert engine.metrics.value("winnow_proposals_total", **pair) == proposals
+
+
+class Meanwhile(str):
+    """A digest that lets another thread in when it is hashed, once."""
+
+    def __new__(cls, digest: str, then: list[Callable[[], None]]) -> Meanwhile:
+        self = super().__new__(cls, digest)
+        self.then = then
+        return self
+
+    def __hash__(self) -> int:
+        if self.then:
+            self.then.pop()()
+        return super().__hash__()
+
+
+def test_no_bundle_is_forgotten_that_is_dropped_while_a_device_trims(start: Start) -> None:
+    engine = start()
+    draw(engine, 1, "latentrs")
+    supplies, digest = engine._turns[0].supplies, engine.model("points").digest
+    supplies.drop(Meanwhile(digest, [lambda: supplies.trim({digest})]))
+    supplies.trim({digest})
+    assert not supplies._supplies

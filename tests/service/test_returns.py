@@ -21,6 +21,7 @@ from service.engine.supply import Take
 
 Start = Callable[..., Engine]
 KEY = ("digest", "prior", ())
+ROW = 1 + 4  # a pixel, its latent
 
 
 def made(rows: int) -> Returned:
@@ -112,16 +113,21 @@ def test_rows_come_out_once_in_order_and_in_parts() -> None:
     assert sum(part.take.proposals for part in taken if part is not None) == pytest.approx(21)
 
 
-def test_what_has_no_room_is_not_kept() -> None:
+def test_what_lies_longest_makes_room() -> None:
     lost: list[tuple[str, int]] = []
-    returns = Returns(lambda model, rows: lost.append((model, rows)), most_bytes=5)
-    assert returns.put(KEY, made(4))
-    assert not returns.put(KEY, made(2))
-    assert returns.take(KEY, 2) is not None
-    assert returns.put(KEY, made(3))
-    returns.trim({"digest"})
+    returns = Returns(lambda model, rows: lost.append((model, rows)), most_bytes=5 * ROW)
+    first, second = (("digest", method, ()) for method in ("prior", "latentrs"))
+    assert not returns.put(first, made(6)), "not even alone"
+    assert returns.put(first, made(1)) and returns.put(second, made(2)) and returns.put(first, made(2))
     assert not lost
+    assert returns.put(second, made(1))
+    assert lost == [("images", 3)]
+    assert returns.take(first, 1) is None
+    assert returns.take(second, 1) is not None
+    assert returns.put(first, made(3))
+    assert len(lost) == 1
+    returns.trim({"digest"})
+    assert len(lost) == 1
     returns.trim(set())
-    assert lost == [("images", 5)]
-    assert returns.take(KEY, 1) is None
+    assert sum(rows for _, rows in lost) == 3 + 2 + 3
     assert returns.put(KEY, made(5))

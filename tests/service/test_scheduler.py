@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from service.engine.admission import Speeds, fair_wait, retry_after
+from service.engine.admission import Line, Speeds, retry_after
 from service.engine.scheduler import FILLING_DEBT_SECONDS, QUANTUM_SECONDS, Lane, Scheduler, Share, Ticket
 
 LANES = (Lane("images", 8), Lane("points", 32), Lane("slow", 1))
@@ -240,6 +240,16 @@ def test_a_slow_reader_waits_for_nobody_once_nothing_is_made_for_it() -> None:
     assert ticket.stuck
 
 
+def test_a_reader_who_got_more_than_there_was_room_for_has_room_once_it_took_them() -> None:
+    ticket = Ticket(100, Lane("images", 8), room=2)
+    ticket.take(2, device=0)
+    ticket.settle(2, 8)
+    assert ticket.stuck and not ticket.wanted()
+    assert ticket.room is not None
+    ticket.room += 8
+    assert ticket.wanted() == 2
+
+
 def test_a_debt_of_a_minute_is_paid_off_at_once_when_nobody_else_wants_the_device() -> None:
     scheduler = Scheduler()
     lonely = Ticket(100, LANES[0])
@@ -250,9 +260,18 @@ def test_a_debt_of_a_minute_is_paid_off_at_once_when_nobody_else_wants_the_devic
 
 
 def test_parked_bulk_costs_a_small_request_next_to_nothing() -> None:
-    assert fair_wait(0.001, [1_000.0, 2_000.0]) == pytest.approx(0.002)
-    assert fair_wait(50.0, [10.0, 70.0]) == pytest.approx(60.0)
-    assert fair_wait(5.0, []) == 0.0
+    assert Line([1_000.0, 2_000.0]).wait(0.001) == pytest.approx(0.002)
+    assert Line([10.0, 70.0]).wait(50.0) == pytest.approx(60.0)
+    assert Line([]).wait(5.0) == Line([]).shortest == 0.0
+
+
+@given(st.lists(st.sampled_from((0.0, 1.0)) | st.floats(0, 1e6)), st.sampled_from((0.0, 1.0)) | st.floats(0, 1e6))
+def test_a_request_waits_for_each_of_the_others_as_long_as_it_needs_itself_or_less(
+    others: list[float], work: float
+) -> None:
+    line = Line(others)
+    assert line.wait(work) == pytest.approx(sum(min(other, work) for other in others))
+    assert line.shortest == min(others, default=0.0)
 
 
 @pytest.mark.parametrize(("seconds", "header"), [(0.0, 1), (0.2, 1), (1.2, 2), (1e9, 600)])

@@ -12,8 +12,9 @@ from books import books_balance
 from gates import Gate
 from tiny_bundles import BATCH, POINT_GENERATOR, POINTS, never, uneven, write_bundle
 
+from models.registry import ARCHITECTURES
 from service.engine.engine import Engine
-from service.engine.errors import BrokenModel, ModelInUse, UnknownModel
+from service.engine.errors import BrokenModel, CatalogError, ModelInUse, UnknownModel
 from service.engine.rows import SampleRequest
 
 Start = Callable[..., Engine]
@@ -88,6 +89,49 @@ def test_a_broken_bundle_replaces_nothing(start: Start, root: Path, damage: str)
         engine.shelf.load("points")
     assert engine.fingerprints["points"] == before
     assert draw(engine, "points") == 3
+    assert engine.unready() is None
+
+
+@pytest.fixture
+def cold(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """A model that loads, and whose networks give numbers that are none on more rows than a probe has."""
+
+    def make_cold(name: str) -> None:
+        class_, spoilt = ARCHITECTURES["mlp-generator" if name == "points" else "cnn28-generator"], float("nan")
+        forward = class_.forward
+        monkeypatch.setattr(class_, "forward", lambda self, z: forward(self, z) * (spoilt if len(z) > 2 else 1))
+
+    return make_cold
+
+
+def test_a_bundle_that_fails_while_it_is_warmed_up_is_broken_and_the_others_are_served(
+    start: Start, root: Path, cold: Callable[[str], None]
+) -> None:
+    cold("points")
+    engine = start(root)
+    with pytest.raises(BrokenModel, match=r"warm-up fails .the generator gave NaN"):
+        engine.resolve("points", None)
+    assert draw(engine, "images") == 3
+    assert engine.metrics.value("winnow_models", state="broken") == 1
+
+
+def test_a_default_model_that_fails_while_it_is_warmed_up_is_refused_in_one_line(
+    start: Start, root: Path, cold: Callable[[str], None]
+) -> None:
+    cold("images")
+    with pytest.raises(CatalogError, match=r"the default model images is broken: .* Repair it"):
+        start(root)
+
+
+def test_a_bundle_that_fails_while_it_is_warmed_up_replaces_nothing(
+    start: Start, root: Path, cold: Callable[[str], None]
+) -> None:
+    engine = start(root)
+    before = engine.fingerprints["points"]
+    cold("points")
+    with pytest.raises(BrokenModel, match=r"points cannot be served: .* its warm-up fails"):
+        engine.shelf.load("points")
+    assert engine.fingerprints["points"] == before
     assert engine.unready() is None
 
 

@@ -11,9 +11,11 @@ from books import books_balance
 from gates import Gate, spoil
 from tiny_bundles import BATCH
 
+from service.engine import warmup
 from service.engine.engine import Engine
 from service.engine.errors import GenerationFailed
 from service.engine.orders import OUTBOX_BATCHES
+from service.engine.outbox import rows_in
 from service.engine.portions import Portion, Summary
 from service.engine.rows import SampleRequest
 from service.engine.streaming import RowStream
@@ -80,6 +82,26 @@ def test_a_reader_that_takes_nothing_stops_its_own_work_and_nobody_elses(
     portions, summary = read(stream)
     assert sum(portion.n for portion in portions) == 100 * BATCH
     assert summary.proposals is not None
+    assert books_balance(engine)
+
+
+@pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize(("method", "over"), [("picky", 0), ("prior", BATCH - 1)])
+def test_where_rows_keep_their_slots_no_more_lies_ready_however_often_it_is_read(
+    start: Start, monkeypatch: pytest.MonkeyPatch, method: str, over: int
+) -> None:
+    """A batch of its own slots may hold more rows than there was room for; a method's own rows can wait with it."""
+    monkeypatch.setattr(warmup, "rows_mix", lambda *_: False)
+    engine = start(outbox_bytes=1)
+    stream = engine.stream(SampleRequest(n=20 * ROOM, model="points", method=method, seed=1, offset=3))
+    ticket, lay = stream._job.ticket, list[int]()
+    while sum(lay) < 20 * ROOM:
+        while ticket.rows + ticket.taken and not ticket.stuck:
+            engine.submit(SampleRequest(n=1, model="images", decode=False)).result(timeout=60)
+        lay.append(rows_in(stream.take()))
+    assert max(lay) <= ROOM + over
+    stream.close()
+    engine.submit(SampleRequest(n=1)).result(timeout=60)
     assert books_balance(engine)
 
 
