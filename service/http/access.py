@@ -12,8 +12,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.hangup import CLIENT_CLOSED_REQUEST
-from service.http.problems import ProblemError, problem_response
+from service.http.problems import ProblemError, answer_problem
 from service.http.records import RequestRecord, new_record
+from service.http.standing import REFUSALS
 from service.metrics.registry import NO_METHOD, NO_ROUTE, OTHER_VERB, VERBS, Metrics
 from service.tracing import trace_request
 
@@ -69,7 +70,7 @@ class AccessLayer:
             record.outcome = "failed"
             if answer.status is None:
                 error = ProblemError("internal", "Something went wrong here; the log has it under the request id.")
-                await problem_response(error, scope["path"], record.request_id)(scope, receive, answer.send)
+                await answer_problem(error, scope)(scope, receive, answer.send)
         finally:
             self._in_flight.leave()
             self._note(scope, record, answer)
@@ -79,7 +80,7 @@ class AccessLayer:
         self._count(scope, record, answer, outcome, seconds)
         if self._tracer is not None and scope["path"] not in UNTRACED:
             record.trace_id = _trace(self._tracer, scope, record, answer, outcome)
-        facts = ("trace_id", "key", "model", "method", "n", "rows")
+        facts = ("code", "trace_id", "key", "model", "method", "n", "rows")
         fields = {
             "request_id": record.request_id,
             "verb": scope["method"],
@@ -96,6 +97,8 @@ class AccessLayer:
     def _count(self, scope: Scope, record: RequestRecord, answer: _Answer, outcome: str, seconds: float) -> None:
         metrics, verb = self._metrics, scope["method"]
         status = str(answer.status or CLIENT_CLOSED_REQUEST)
+        if record.code in REFUSALS:
+            metrics.refused.labels(record.code).inc()
         metrics.http_seconds.labels(verb if verb in VERBS else OTHER_VERB, route_of(scope), status).observe(seconds)
         if scope["path"] == SAMPLE_PATH and verb in ("GET", "POST"):
             method = record.method or NO_METHOD
@@ -106,8 +109,10 @@ class AccessLayer:
 
 
 def route_of(scope: Scope) -> str:
-    """The template of the path, never the path itself: a metric's labels must be few. Known once routing is over."""
+    """The template of the path, never the path itself: a metric's labels must be few."""
     path = getattr(scope.get("route"), "path", None)
+    if path is None and "router" not in scope:  # answered before any route was looked for
+        path = scope["app"].state.paths.template(scope["path"])
     return path if isinstance(path, str) else NO_ROUTE
 
 

@@ -11,7 +11,6 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import compile_path
 
 from service.engine.engine import Engine
 from service.engine.errors import EngineError
@@ -22,14 +21,14 @@ from service.http.gate import Gate, GateLayer
 from service.http.openapi import DescribedApi
 from service.http.problems import (
     ProblemError,
+    answer_problem,
     from_engine,
     from_http,
     from_validation,
-    problem_response,
-    request_id_of,
 )
-from service.http.standing import REFUSALS, set_standing
-from service.http.state import Service, service_of
+from service.http.routes import Paths
+from service.http.standing import set_standing
+from service.http.state import Service
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,6 +63,7 @@ def create_app(engine: Engine, settings: Settings, gate: Gate | None = None, tra
         *(module.router for module in (latents, catalog, admin, probes, docs, page)),
     ):
         app.include_router(router)
+    app.state.paths = Paths(app)
     app.add_exception_handler(ProblemError, _answer_problem)
     app.add_exception_handler(EngineError, _answer_engine)
     app.add_exception_handler(RequestValidationError, _answer_validation)
@@ -73,9 +73,7 @@ def create_app(engine: Engine, settings: Settings, gate: Gate | None = None, tra
 
 async def _answer_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)
-    if error.code in REFUSALS:
-        service_of(request).engine.metrics.refused.labels(error.code).inc()
-    return problem_response(error, request.url.path, request_id_of(request))
+    return answer_problem(error, request.scope)
 
 
 async def _answer_engine(request: Request, error: Exception) -> Response:
@@ -90,11 +88,5 @@ async def _answer_validation(request: Request, error: Exception) -> Response:
 
 async def _answer_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return await _answer_problem(request, from_http(error, request.method, request.url.path, _allowed(request)))
-
-
-def _allowed(request: Request) -> list[str]:
-    """HTTP methods that this path takes; one path may be several routes."""
-    paths: dict[str, dict[str, object]] = request.app.openapi()["paths"]
-    found = (compile_path(path)[0].match(request.url.path) and operations for path, operations in paths.items())
-    return sorted(method.upper() for operations in found if operations for method in operations)
+    path = request.url.path
+    return await _answer_problem(request, from_http(error, request.method, path, request.app.state.paths.verbs(path)))

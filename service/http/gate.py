@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.keys import Key, KeysRefused, find_key, load_keys
-from service.http.problems import ProblemError, problem_response
+from service.http.problems import ProblemError, answer_problem
 from service.http.quotas import LEASE, Clock, Lease, Quotas
 from service.http.records import record_of
 from service.settings import Settings
@@ -114,7 +114,7 @@ class GateLayer:
         try:
             lease = scope[LEASE] = self._gate.admit(scope)
         except ProblemError as error:
-            await problem_response(error, scope["path"], record_of(scope).request_id)(scope, receive, send)
+            await answer_problem(error, scope)(scope, receive, send)
             return
         status = 0
 
