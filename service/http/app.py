@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -17,6 +16,7 @@ from service.engine.errors import EngineError
 from service.http import admin, catalog, docs, latents, page, probes, samples
 from service.http.access import AccessLayer
 from service.http.cors import CorsLayer
+from service.http.encoders import Encoders
 from service.http.gate import Gate, GateLayer
 from service.http.openapi import DescribedApi
 from service.http.problems import (
@@ -42,8 +42,7 @@ def create_app(engine: Engine, settings: Settings, gate: Gate | None = None, tra
     """
     set_standing(engine)
     gate = gate or Gate(settings)
-    workers = settings.limits.encoder_threads
-    service = Service(engine, settings, ThreadPoolExecutor(workers, thread_name_prefix="winnow-encode"), gate)
+    service = Service(engine, settings, Encoders(settings.limits.encoder_threads), gate)
     app = DescribedApi(
         title="Winnow",
         version=probes.winnow_version(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from io import BytesIO
 from tokenize import TokenError
@@ -54,7 +53,7 @@ async def read_latents(request: Request, service: Service, dim: int, most: int) 
     try:
         body = await _read(request, service.settings.limits.body_bytes)
         # Not on the event loop: a body of the largest size takes a good part of a second.
-        latents = await asyncio.get_running_loop().run_in_executor(service.encoders, parse, body)
+        latents = await service.encoders.run(len(body), parse, body)
     finally:
         lease.release()
     rows, width = latents.shape

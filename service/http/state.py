@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from fastapi import Request
@@ -11,6 +10,7 @@ from service.engine.encoders.limits import Limits
 from service.engine.engine import Engine
 from service.engine.memory import ResultMemory
 from service.http.access import InFlight
+from service.http.encoders import Encoders
 from service.http.gate import Gate
 from service.settings import Settings
 
@@ -21,7 +21,7 @@ class Service:
 
     engine: Engine
     settings: Settings
-    encoders: ThreadPoolExecutor
+    encoders: Encoders
     gate: Gate
     in_flight: InFlight = field(default_factory=InFlight)
 
