@@ -33,13 +33,22 @@ class JsonFormatter(logging.Formatter):
 
 
 class PrettyFormatter(logging.Formatter):
-    """``12:34:56 info  event  key=value ...``"""
+    """``12:34:56 info  event  key=value ...``; what a caller chose may neither break the line nor steer a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
-        pairs = " ".join(f"{key}={value}" for key, value in event_fields(record).items())
-        line = f"{time} {record.levelname.lower():<7} {record.getMessage()}  {pairs}".rstrip()
+        pairs = " ".join(f"{key}={_shown(value)}" for key, value in event_fields(record).items())
+        line = f"{time} {record.levelname.lower():<7} {_printable(record.getMessage())}  {pairs}".rstrip()
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _shown(value: object) -> str:
+    """Text with a space is quoted: what follows would look like another field."""
+    return repr(value) if isinstance(value, str) and " " in value else _printable(str(value))
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else repr(text)
 
 
 def configure_logs(style: Literal["auto", "json", "pretty"] = "auto") -> None:
