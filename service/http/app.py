@@ -28,7 +28,7 @@ from service.http.problems import (
 )
 from service.http.routes import Paths
 from service.http.standing import set_standing
-from service.http.state import Service
+from service.http.state import Grace, Service, service_of
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def create_app(engine: Engine, settings: Settings, gate: Gate | None = None, tra
     """
     set_standing(engine)
     gate = gate or Gate(settings)
-    service = Service(engine, settings, Encoders(settings.limits.encoder_threads), gate)
+    encoders, grace = Encoders(settings.limits.encoder_threads), Grace(settings.http.grace_seconds)
+    service = Service(engine, settings, encoders, gate, grace)
     app = DescribedApi(
         title="Winnow",
         version=probes.winnow_version(),
@@ -77,7 +78,7 @@ async def _answer_problem(request: Request, error: Exception) -> Response:
 
 async def _answer_engine(request: Request, error: Exception) -> Response:
     assert isinstance(error, EngineError)
-    return await _answer_problem(request, from_engine(error))
+    return await _answer_problem(request, from_engine(error, service_of(request).grace.left()))
 
 
 async def _answer_validation(request: Request, error: Exception) -> Response:

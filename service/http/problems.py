@@ -14,11 +14,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Scope
 
+from service.engine.admission import retry_after
 from service.engine.errors import EngineError, InvalidParameters, OutOfMemory, Overloaded
 from service.http.records import record_of
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
-DRAINING_RETRY_SECONDS = 5
 # The registry of codes: clients switch on them, so none is ever renamed.
 CODES: dict[str, tuple[int, str]] = {
     "malformed": (400, "The request is malformed"),
@@ -125,13 +125,13 @@ def problem_response(error: ProblemError, request_id: str) -> Response:
     return Response(json.dumps(body), status, headers, PROBLEM_MEDIA_TYPE)
 
 
-def from_engine(error: EngineError) -> ProblemError:
-    """The engine's codes are ours."""
+def from_engine(error: EngineError, grace: float) -> ProblemError:
+    """The engine's codes are ours. ``grace``: seconds until a server that shuts down is gone."""
     headers: dict[str, str] = {}
     if isinstance(error, Overloaded | OutOfMemory):
         headers["Retry-After"] = str(error.retry_after)
     elif error.code == "draining":
-        headers |= {"Retry-After": str(DRAINING_RETRY_SECONDS), "Connection": "close"}
+        headers |= {"Retry-After": str(retry_after(grace)), "Connection": "close"}
     problems = error.problems if isinstance(error, InvalidParameters) else {}
     if error.code in BLAMED:
         problems = {BLAMED[error.code]: str(error)}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import monotonic
 
 from fastapi import Request
 
@@ -15,6 +17,21 @@ from service.http.gate import Gate
 from service.settings import Settings
 
 
+class Grace:
+    """How long a shutdown waits for what was admitted."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = monotonic) -> None:
+        self.seconds, self._clock = seconds, clock
+        self._began: float | None = None
+
+    def begin(self) -> None:
+        self._began = self._clock()
+
+    def left(self) -> float:
+        """Seconds of it; all of them before it begins."""
+        return self.seconds if self._began is None else max(0.0, self._began + self.seconds - self._clock())
+
+
 @dataclass(frozen=True)
 class Service:
     """The composition root's product; one an application."""
@@ -23,6 +40,7 @@ class Service:
     settings: Settings
     encoders: Encoders
     gate: Gate
+    grace: Grace
     in_flight: InFlight = field(default_factory=InFlight)
 
     @property
