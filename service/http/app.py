@@ -58,6 +58,7 @@ def create_app(engine: Engine, settings: Settings, gate: Gate | None = None, tra
         ],
     )
     app.state.service = service
+    app.router.routes.append(samples.ROUTE)  # before FastAPI's, which describe it
     for router in (
         samples.build_router(),
         *(module.router for module in (latents, catalog, admin, probes, docs, page)),

@@ -1,10 +1,28 @@
-"""Paths as templates: what a metric may name, and what a 405 tells."""
+"""Paths as templates: what a metric may name, what a 405 tells; and routes that are no more than a path."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Collection
+
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
-from starlette.routing import compile_path
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match, Route, compile_path
+from starlette.types import Scope
+
+
+class PlainRoute(Route):
+    """For a handler that reads its request itself: FastAPI's search for parameters and dependencies costs more than
+    refusing the request does."""
+
+    def __init__(self, path: str, handler: Callable[[Request], Awaitable[Response]], methods: Collection[str]) -> None:
+        super().__init__(path, handler, methods=methods, include_in_schema=False)
+        self.methods = set(methods)  # starlette adds HEAD to GET
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, found = super().matches(scope)
+        return match, {**found, "route": self} if match is not Match.NONE else found
 
 
 class Paths:

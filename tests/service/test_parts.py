@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +185,14 @@ def test_a_log_line_is_one_json_object_even_with_a_traceback() -> None:
     assert (document["event"], document["request_id"], document["level"]) == ("it broke", "a\nb", "error")
     assert "ValueError: two" in document["traceback"]
     assert "it broke  request_id='a\\nb'" in PrettyFormatter().format(record)
+
+
+@pytest.mark.parametrize("created", [0.0, 1_700_000_000.0, 1_700_000_000.0625, 1_700_000_000.9999])
+def test_a_json_line_has_its_time_in_utc_to_the_millisecond(created: float) -> None:
+    record = logging.LogRecord("winnow", logging.INFO, "", 0, "request", (), None)
+    record.created = created
+    told = json.loads(JsonFormatter().format(record))["time"]
+    assert told == datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds")
 
 
 @pytest.mark.parametrize(

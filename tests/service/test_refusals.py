@@ -1,4 +1,4 @@
-"""Whatever layer says no: it is counted by code, under the template of the path, and the log says which code."""
+"""Whatever layer says no: it is counted by code, under the template of the path, logged with it, and cheap."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pytest
 from starlette.types import Receive, Scope, Send
 from test_gate import ALICE, write_keys
 
+from service.engine.encoders.formats import FORMATS, largest
 from service.http.gate import CROWDED
+from service.http.negotiation import MAX_ACCEPT, _remembered, best_type
 from service.http.problems import Problem
 from service.http.standing import REFUSALS
 from service.metrics.registry import NO_ROUTE
@@ -96,3 +98,50 @@ def test_every_problem_is_one_of_the_document(api: Any, path: str) -> None:
 def test_a_page_that_takes_get_alone_says_so(api: Any) -> None:
     answer = api.post("/docs")
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+
+
+@pytest.mark.parametrize("verb", ["GET", "POST"])
+def test_a_request_for_samples_costs_no_search_for_parameters(
+    api: Any, verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search(*_: object, **__: object) -> object:
+        raise AssertionError("FastAPI was asked")
+
+    monkeypatch.setattr("fastapi.routing.solve_dependencies", search)
+    assert api.together([(verb, "/sample?n=0")])[0].status_code == 422
+    assert answered(api, "/sample", 422, verb) == 1
+
+
+def test_what_only_a_header_line_wants_is_made_after_admission(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_yet(*_: object) -> object:
+        raise AssertionError("nobody reads it")
+
+    api.engine.stop_admission()
+    monkeypatch.setattr("service.http.samples._sample_headers", not_yet)
+    assert api.post("/sample?seed=1").json()["code"] == "draining"
+
+
+def test_formats_that_were_not_asked_for_are_not_measured(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def watched(name: str, *rest: Any) -> int:
+        asked.append(name)
+        return largest(name, *rest)
+
+    monkeypatch.setattr("service.http.samples.largest", watched)
+    assert api.post("/sample?n=4096&format=webp").status_code == 200
+    assert asked == ["webp"]
+    assert "npz up to 100000" in api.post("/sample?n=4097&format=webp").json()["detail"]
+
+
+def test_an_accept_header_is_read_once_unless_it_is_long() -> None:
+    media_types = tuple(fmt.media_type for fmt in FORMATS.values())
+    for accept, found in (("image/webp, */*;q=0.1", 1), (f"image/webp{' ' * MAX_ACCEPT}", 0)):
+        hits = _remembered.cache_info().hits
+        assert [best_type(accept, media_types) for _ in range(2)] == ["image/webp"] * 2
+        assert _remembered.cache_info().hits == hits + found
+
+
+def test_head_is_told_what_would_do(api: Any) -> None:
+    answer = api.together([("HEAD", "/sample")])[0]
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
