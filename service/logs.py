@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal
 
 # What every LogRecord has; the rest came with ``extra`` and belongs to the event.
@@ -16,12 +17,21 @@ def event_fields(record: logging.LogRecord) -> dict[str, object]:
     return {key: value for key, value in vars(record).items() if key not in STANDARD}
 
 
+# json.dumps would make one for every line.
+ENCODER = json.JSONEncoder(default=str)
+
+
+@lru_cache(1)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 class JsonFormatter(logging.Formatter):
     """``{"time": ..., "level": ..., "logger": ..., "event": ..., ...}``; a traceback is one field."""
 
     def format(self, record: logging.LogRecord) -> str:
         document: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": f"{_second(int(record.created))}.{int(record.created % 1 * 1000):03}+00:00",
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),
@@ -29,17 +39,26 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             document["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(document, default=str)
+        return ENCODER.encode(document)
 
 
 class PrettyFormatter(logging.Formatter):
-    """``12:34:56 info  event  key=value ...``"""
+    """``12:34:56 info  event  key=value ...``; what a caller chose may neither break the line nor steer a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
-        pairs = " ".join(f"{key}={value}" for key, value in event_fields(record).items())
-        line = f"{time} {record.levelname.lower():<7} {record.getMessage()}  {pairs}".rstrip()
+        pairs = " ".join(f"{key}={_shown(value)}" for key, value in event_fields(record).items())
+        line = f"{time} {record.levelname.lower():<7} {_printable(record.getMessage())}  {pairs}".rstrip()
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _shown(value: object) -> str:
+    """Text with a space is quoted: what follows would look like another field."""
+    return repr(value) if isinstance(value, str) and " " in value else _printable(str(value))
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else repr(text)
 
 
 def configure_logs(style: Literal["auto", "json", "pretty"] = "auto") -> None:

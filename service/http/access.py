@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import cache
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.hangup import CLIENT_CLOSED_REQUEST
-from service.http.problems import ProblemError, problem_response
+from service.http.problems import ProblemError, answer_problem
 from service.http.records import RequestRecord, new_record
+from service.http.standing import REFUSALS
 from service.metrics.registry import NO_METHOD, NO_ROUTE, OTHER_VERB, VERBS, Metrics
 from service.tracing import trace_request
 
@@ -51,7 +53,11 @@ class AccessLayer:
     """Every answer carries X-Request-ID and Server-Timing, every failure is a problem, every request one line."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, in_flight: InFlight, tracer: Tracer | None = None) -> None:
-        self._app, self._metrics, self._in_flight, self._tracer = app, metrics, in_flight, tracer
+        self._app, self._in_flight, self._tracer = app, in_flight, tracer
+        # Their labels are few; looking one up in the registry costs as much as counting it.
+        self._http_seconds, self._refused = cache(metrics.http_seconds.labels), cache(metrics.refused.labels)
+        self._requests, self._seconds = cache(metrics.requests.labels), cache(metrics.request_seconds.labels)
+        self._first_byte_seconds = cache(metrics.first_byte_seconds.labels)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,7 +75,7 @@ class AccessLayer:
             record.outcome = "failed"
             if answer.status is None:
                 error = ProblemError("internal", "Something went wrong here; the log has it under the request id.")
-                await problem_response(error, scope["path"], record.request_id)(scope, receive, answer.send)
+                await answer_problem(error, scope)(scope, receive, answer.send)
         finally:
             self._in_flight.leave()
             self._note(scope, record, answer)
@@ -79,7 +85,7 @@ class AccessLayer:
         self._count(scope, record, answer, outcome, seconds)
         if self._tracer is not None and scope["path"] not in UNTRACED:
             record.trace_id = _trace(self._tracer, scope, record, answer, outcome)
-        facts = ("trace_id", "key", "model", "method", "n", "rows")
+        facts = ("code", "trace_id", "key", "model", "method", "n", "rows")
         fields = {
             "request_id": record.request_id,
             "verb": scope["method"],
@@ -94,20 +100,24 @@ class AccessLayer:
         logger.info("request", extra=fields)
 
     def _count(self, scope: Scope, record: RequestRecord, answer: _Answer, outcome: str, seconds: float) -> None:
-        metrics, verb = self._metrics, scope["method"]
+        verb = scope["method"]
         status = str(answer.status or CLIENT_CLOSED_REQUEST)
-        metrics.http_seconds.labels(verb if verb in VERBS else OTHER_VERB, route_of(scope), status).observe(seconds)
+        if record.code in REFUSALS:
+            self._refused(record.code).inc()
+        self._http_seconds(verb if verb in VERBS else OTHER_VERB, route_of(scope), status).observe(seconds)
         if scope["path"] == SAMPLE_PATH and verb in ("GET", "POST"):
             method = record.method or NO_METHOD
-            metrics.requests.labels(method, outcome).inc()
-            metrics.request_seconds.labels(method).observe(seconds)
+            self._requests(method, outcome).inc()
+            self._seconds(method).observe(seconds)
             if answer.first_byte is not None:
-                metrics.first_byte_seconds.labels(method).observe(answer.first_byte - record.started)
+                self._first_byte_seconds(method).observe(answer.first_byte - record.started)
 
 
 def route_of(scope: Scope) -> str:
-    """The template of the path, never the path itself: a metric's labels must be few. Known once routing is over."""
+    """The template of the path, never the path itself: a metric's labels must be few."""
     path = getattr(scope.get("route"), "path", None)
+    if path is None and "router" not in scope:  # answered before any route was looked for
+        path = scope["app"].state.paths.template(scope["path"])
     return path if isinstance(path, str) else NO_ROUTE
 
 

@@ -1,10 +1,9 @@
-"""Rows as an answer: encoded in the bounded pool, with the headers that all of them carry."""
+"""Rows as an answer: encoded by bounded threads, with the headers that all of them carry."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -19,12 +18,14 @@ from service.engine.encoders.writer import Writer
 from service.engine.memory import Lease
 from service.engine.portions import Facts, Portion, Summary, cut, facts_of, summary_of
 from service.engine.rows import Rows
+from service.http.encoders import Encoders
 from service.http.hangup import CLIENT_CLOSED_REQUEST, result_or_hangup, unless_hangup
 from service.http.records import record_of
 from service.http.state import service_of
 
 # The rows of an answer in order, then one Summary; closing it ends the work.
 Portions = AsyncGenerator[Portion | Summary, None]
+Given = TypeVar("Given")
 Result = TypeVar("Result")
 Done = TypeVar("Done", bound=Rows)
 # As long as a reader takes it at once: a copy of so much is little beside sending it.
@@ -65,7 +66,7 @@ async def _answer_rows(request: Request, rows: Rows, fmt: Format, headers: Mappi
     if fmt.encode is None:
         return await answer_stream(request, facts, _in_portions(rows, lease), fmt, headers)
     pool = EncoderPool(service_of(request).encoders)
-    body = await pool.run(fmt.encode, rows)
+    body = await pool.run(_size(rows), fmt.encode, rows)
     _note(request, pool, rows.stages, rows.n)
     return WholeAnswer(body, {**_told(facts), **headers}, fmt.media_type, lease)
 
@@ -136,19 +137,19 @@ class StreamedAnswer(Response):
 
 @dataclass
 class EncoderPool:
-    """The bounded pool as one answer uses it; ``seconds``: what its calls took there, waits not counted."""
+    """The threads as one answer uses them; ``seconds``: what its calls took there, waits not counted."""
 
-    threads: Executor
+    threads: Encoders
     seconds: float = field(default=0.0, init=False)
 
-    async def run(self, encode: Callable[..., Result], *arguments: object) -> Result:
-        """``encode(*arguments)``, not on the event loop."""
+    async def run(self, size: int, encode: Callable[[Given], Result], given: Given) -> Result:
+        """``encode(given)``, of ``size`` bytes, not on the event loop."""
 
         def timed() -> tuple[Result, float]:
             started = perf_counter()
-            return encode(*arguments), perf_counter() - started
+            return encode(given), perf_counter() - started
 
-        result, seconds = await asyncio.get_running_loop().run_in_executor(self.threads, timed)
+        result, seconds = await self.threads.run(size, timed)
         self.seconds += seconds
         return result
 
@@ -166,13 +167,13 @@ async def _encoded(request: Request, writer: Writer, n: int, portions: Portions)
                 summary = item
                 break
             done += item.n
-            waiting += await pool.run(writer.add, item)
+            waiting += await pool.run(_size(item), writer.add, item)
             if done < n:
                 yield waiting
                 waiting = b""
     if summary is None or done != n:
         raise IncompleteAnswer(f"the rows ended after {done} of {n}" + ("" if summary else ", without a summary"))
-    end = await pool.run(writer.finish, summary)
+    end = await pool.run(0, writer.finish, summary)
     _note(request, pool, summary.stages, done)
     yield waiting + end
 
@@ -184,6 +185,10 @@ async def _in_portions(rows: Rows, lease: Lease) -> Portions:
         yield summary_of(rows)
     finally:
         lease.release()
+
+
+def _size(rows: Rows | Portion) -> int:
+    return rows.latents.nbytes + (0 if rows.rows is None else rows.rows.nbytes)
 
 
 def _note(request: Request, pool: EncoderPool, stages: Mapping[str, float], rows: int) -> None:

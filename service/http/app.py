@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -11,25 +10,25 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import compile_path
 
 from service.engine.engine import Engine
 from service.engine.errors import EngineError
 from service.http import admin, catalog, docs, latents, page, probes, samples
 from service.http.access import AccessLayer
 from service.http.cors import CorsLayer
+from service.http.encoders import Encoders
 from service.http.gate import Gate, GateLayer
 from service.http.openapi import DescribedApi
 from service.http.problems import (
     ProblemError,
+    answer_problem,
     from_engine,
     from_http,
     from_validation,
-    problem_response,
-    request_id_of,
 )
-from service.http.standing import REFUSALS, set_standing
-from service.http.state import Service, service_of
+from service.http.routes import Paths
+from service.http.standing import set_standing
+from service.http.state import Grace, Service, service_of
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,8 +42,8 @@ def create_app(engine: Engine, settings: Settings, gate: Gate | None = None, tra
     """
     set_standing(engine)
     gate = gate or Gate(settings)
-    workers = settings.limits.encoder_threads
-    service = Service(engine, settings, ThreadPoolExecutor(workers, thread_name_prefix="winnow-encode"), gate)
+    encoders, grace = Encoders(settings.limits.encoder_threads), Grace(settings.http.grace_seconds)
+    service = Service(engine, settings, encoders, gate, grace)
     app = DescribedApi(
         title="Winnow",
         version=probes.winnow_version(),
@@ -59,11 +58,13 @@ def create_app(engine: Engine, settings: Settings, gate: Gate | None = None, tra
         ],
     )
     app.state.service = service
+    app.router.routes.append(samples.ROUTE)  # before FastAPI's, which describe it
     for router in (
         samples.build_router(),
         *(module.router for module in (latents, catalog, admin, probes, docs, page)),
     ):
         app.include_router(router)
+    app.state.paths = Paths(app)
     app.add_exception_handler(ProblemError, _answer_problem)
     app.add_exception_handler(EngineError, _answer_engine)
     app.add_exception_handler(RequestValidationError, _answer_validation)
@@ -73,14 +74,12 @@ def create_app(engine: Engine, settings: Settings, gate: Gate | None = None, tra
 
 async def _answer_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)
-    if error.code in REFUSALS:
-        service_of(request).engine.metrics.refused.labels(error.code).inc()
-    return problem_response(error, request.url.path, request_id_of(request))
+    return answer_problem(error, request.scope)
 
 
 async def _answer_engine(request: Request, error: Exception) -> Response:
     assert isinstance(error, EngineError)
-    return await _answer_problem(request, from_engine(error))
+    return await _answer_problem(request, from_engine(error, service_of(request).grace.left()))
 
 
 async def _answer_validation(request: Request, error: Exception) -> Response:
@@ -90,11 +89,5 @@ async def _answer_validation(request: Request, error: Exception) -> Response:
 
 async def _answer_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return await _answer_problem(request, from_http(error, request.method, request.url.path, _allowed(request)))
-
-
-def _allowed(request: Request) -> list[str]:
-    """HTTP methods that this path takes; one path may be several routes."""
-    paths: dict[str, dict[str, object]] = request.app.openapi()["paths"]
-    found = (compile_path(path)[0].match(request.url.path) and operations for path, operations in paths.items())
-    return sorted(method.upper() for operations in found if operations for method in operations)
+    path = request.url.path
+    return await _answer_problem(request, from_http(error, request.method, path, request.app.state.paths.verbs(path)))

@@ -1,8 +1,7 @@
-"""Bodies that hold latents: JSON or npy, of bounded size."""
+"""Bodies that hold latents: JSON or npy, of bounded size each and all together."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from io import BytesIO
 from tokenize import TokenError
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, FailFast, ValidationError
 from starlette.requests import Request
 
+from service.engine.memory import Lease
 from service.http.problems import ProblemError, invalid
 from service.http.state import Service
 
@@ -20,6 +20,10 @@ JSON = "application/json"
 NPY = ("application/x-npy", "application/octet-stream")
 MEDIA_TYPES = (JSON, *NPY)
 LARGEST_LATENT = 1e6  # far beyond any prior, and no network overflows float32 on it
+# A connection buffers as much before anybody reads, and who sends a few latents is never refused for others' many.
+FREE_BYTES = 64 * 2**10
+# Nobody knows how fast others send; a body of the largest size is read and parsed within about a second.
+RETRY_SECONDS = 1
 
 
 class LatentsBody(BaseModel):
@@ -41,13 +45,17 @@ def latents_openapi() -> dict[str, Any]:
 async def read_latents(request: Request, service: Service, dim: int, most: int) -> NDArray[np.float32]:
     """Latents float32 [n, dim] with n from 1 to ``most``.
 
-    Raises ProblemError: 415 for another content type, 413 for too many bytes, 400 for what is neither JSON nor
-    npy, 422 for what are no such latents.
+    Raises ProblemError: 415 for another content type, 413 for too many bytes, 503 where no memory is left for them,
+    400 for what is neither JSON nor npy, 422 for what are no such latents.
     """
     parse = _parser(request)
-    body = await _read(request, service.settings.limits.body_bytes)
-    # Not on the event loop: a body of the largest size takes a good part of a second.
-    latents = await asyncio.get_running_loop().run_in_executor(service.encoders, parse, body)
+    lease = _lease(request, service)
+    try:
+        body = await _read(request, service.settings.limits.body_bytes)
+        # Not on the event loop: a body of the largest size takes a good part of a second.
+        latents = await service.encoders.run(len(body), parse, body)
+    finally:
+        lease.release()
     rows, width = latents.shape
     if not 1 <= rows <= most:
         code = "too_many_samples" if rows else "invalid_parameters"
@@ -72,25 +80,47 @@ def _parser(request: Request) -> Callable[[bytes], NDArray[np.float32]]:
     return parse_json if media_type == JSON else parse_npy
 
 
+def counted(size: int) -> int:
+    """What ``size`` bytes of a body, or of its latents, take of the memory that all answers share."""
+    return size if size > FREE_BYTES else 0
+
+
+def _lease(request: Request, service: Service) -> Lease:
+    """The memory of a body that is about to be read. Raises ProblemError (413, 503)."""
+    most = service.settings.limits.body_bytes
+    given = request.headers.get("content-length", "")
+    size = int(given) if given.isascii() and given.isdigit() and len(given) < 20 else most
+    if size > most:
+        raise _too_large(most)
+    if not service.memory.fits(counted(size)):
+        raise ProblemError(
+            "overloaded",
+            f"No memory is left to read a body of {size} bytes; try again in {RETRY_SECONDS} s, or send fewer latents.",
+            headers={"Retry-After": str(RETRY_SECONDS), "Connection": "close"},
+        )
+    lease = service.engine.lease()
+    lease.take(counted(size))
+    return lease
+
+
 async def _read(request: Request, most: int) -> bytes:
     """The body; as soon as it is known to be too long nothing more is kept."""
-    declared = request.headers.get("content-length", "")
     chunks: list[bytes] = []
-    size = int(declared) if declared.isascii() and declared.isdigit() and len(declared) < 20 else 0
-    if size <= most:
-        size = 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > most:
-                break
-            chunks.append(chunk)
-    if size > most:
-        raise ProblemError(
-            "body_too_large",
-            f"A body holds at most {most} bytes; send the latents in several requests, or as npy (4 bytes a number).",
-            headers={"Connection": "close"},
-        )
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > most:
+            raise _too_large(most)
+        chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _too_large(most: int) -> ProblemError:
+    return ProblemError(
+        "body_too_large",
+        f"A body holds at most {most} bytes; send the latents in several requests, or as npy (4 bytes a number).",
+        headers={"Connection": "close"},
+    )
 
 
 def parse_json(body: bytes) -> NDArray[np.float32]:

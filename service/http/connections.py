@@ -176,13 +176,13 @@ class EdgeProtocol(H11Protocol):
         record = self._record_in_flight()
         request_id = record.request_id if record else uuid4().hex
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            answer = problem_response(error, "", request_id)
+            answer = problem_response(error, request_id)
             if record is None:  # what never became a request; AccessLayer writes the lines of all others
                 said = {"request_id": request_id, "status": answer.status_code, "outcome": "invalid"}
                 logger.info("request", extra={**said, "code": error.code})
             self._write_last(answer, request_id)
         if record is not None:
-            record.outcome = "invalid"
+            record.outcome, record.code = "invalid", error.code
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self.transport.close()

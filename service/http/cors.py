@@ -6,8 +6,7 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.http.problems import ProblemError, problem_response
-from service.http.records import record_of
+from service.http.problems import ProblemError, answer_problem
 
 METHODS = ("GET", "POST")
 REQUEST_HEADERS = ("Authorization", "X-API-Key", "X-Request-ID", "If-None-Match")
@@ -37,7 +36,7 @@ class CorsLayer(CORSMiddleware):
                     reason = bytes(answer.body).decode()
                     error = ProblemError("origin_refused", f"{reason}; the setting is http.cors_origins.")
                     error.headers["Vary"] = answer.headers["Vary"]
-                    answer = problem_response(error, scope["path"], record_of(scope).request_id)
+                    answer = answer_problem(error, scope)
                 await answer(scope, receive, send)
                 return
         await super().__call__(scope, receive, send)

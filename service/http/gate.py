@@ -9,8 +9,9 @@ from time import monotonic
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.http.hangup import CLIENT_CLOSED_REQUEST
 from service.http.keys import Key, KeysRefused, find_key, load_keys
-from service.http.problems import ProblemError, problem_response
+from service.http.problems import ProblemError, answer_problem
 from service.http.quotas import LEASE, Clock, Lease, Quotas
 from service.http.records import record_of
 from service.settings import Settings
@@ -114,17 +115,21 @@ class GateLayer:
         try:
             lease = scope[LEASE] = self._gate.admit(scope)
         except ProblemError as error:
-            await problem_response(error, scope["path"], record_of(scope).request_id)(scope, receive, send)
+            await answer_problem(error, scope)(scope, receive, send)
             return
-        status = 0
+        refused = False
 
         async def watch(message: Message) -> None:
-            nonlocal status
-            status = message.get("status", status)
+            nonlocal refused
+            if message["type"] == "http.response.start":
+                # Not one that hung up: rows were made for it.
+                refused = message["status"] >= 400 and message["status"] != CLIENT_CLOSED_REQUEST
             await send(message)
 
         try:
             await self._app(scope, receive, watch)
+        except Exception:
+            refused = True
+            raise
         finally:
-            # 499 is nobody's refusal: rows were made for a client that left.
-            lease.close(refused=status >= 400 and status != 499)
+            lease.close(refused)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ from service.engine import evaluations
 from service.engine.encoders.formats import FORMATS, Format
 from service.engine.encoders.scores import encode_scores, encode_trajectories, most_trajectories
 from service.engine.evaluations import DECODE, SCORE, Work, check_possible
+from service.engine.memory import Lease
 from service.engine.methods import validate
+from service.engine.rows import Rows
 from service.engine.served import Served
 from service.http.answers import answer_result
-from service.http.bodies import latents_openapi, read_latents
+from service.http.bodies import counted, latents_openapi, read_latents
 from service.http.negotiation import choose_format
 from service.http.parameters import DecodeQuery, ScoreQuery, query_openapi, read_query
 from service.http.problems import PROBLEM_MEDIA_TYPE, Problem, invalid
@@ -88,9 +91,13 @@ async def _answer(
     request: Request, work: Work, latents: NDArray[np.float32], served: Served, patience: float | None, fmt: Format
 ) -> Response:
     engine = service_of(request).engine
-    return await answer_result(
-        request, lambda lease: engine.evaluate(work, latents, served, patience, lease), fmt, lambda _: NO_STORE
-    )
+
+    def submit(lease: Lease) -> Future[Rows]:
+        future = engine.evaluate(work, latents, served, patience, lease)
+        lease.take(counted(latents.nbytes))
+        return future
+
+    return await answer_result(request, submit, fmt, lambda _: NO_STORE)
 
 
 for _path, _handler, _kind, _types in (

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from models.bundle import Bundle
 from service.engine.encoders.formats import FORMATS, Format, usable_formats
 from service.http.problems import ProblemError
+
+# Clients send the same few headers; a longer one is not worth its memory.
+MAX_REMEMBERED, MAX_ACCEPT = 256, 200
 
 
 def choose_format(name: str | None, accept: str | None, bundle: Bundle, images: bool) -> Format:
@@ -14,6 +18,8 @@ def choose_format(name: str | None, accept: str | None, bundle: Bundle, images: 
 
     Raises ProblemError (406) that lists those that would do.
     """
+    if name in FORMATS and FORMATS[name].refusal(bundle, images) is None:
+        return FORMATS[name]
     usable = usable_formats(bundle, images)
     if name is None:
         best = best_format(accept or "*/*", usable)
@@ -21,8 +27,6 @@ def choose_format(name: str | None, accept: str | None, bundle: Bundle, images: 
             types = ", ".join(fmt.media_type for fmt in usable.values())
             raise ProblemError("not_acceptable", f"None of {accept!r} would do for {bundle.name}; {types} would.")
         return best
-    if name in usable:
-        return usable[name]
     refusal = FORMATS[name].refusal(bundle, images) if name in FORMATS else f"there is no format {name!r}"
     assert refusal is not None
     raise ProblemError("not_acceptable", f"{refusal[0].upper()}{refusal[1:]}; {', '.join(usable)} would do.")
@@ -36,9 +40,16 @@ def best_format(accept: str, formats: Mapping[str, Format]) -> Format | None:
 
 def best_type(accept: str, media_types: tuple[str, ...]) -> str | None:
     """The media type with the highest quality, among equals the first; None where none is accepted."""
+    return (_remembered if len(accept) <= MAX_ACCEPT else _best_type)(accept, media_types)
+
+
+def _best_type(accept: str, media_types: tuple[str, ...]) -> str | None:
     ranges = [_parse_range(part) for part in accept.split(",") if part.strip()]
     best = max(media_types, key=lambda media_type: _quality(media_type, ranges))
     return best if _quality(best, ranges) > 0 else None
+
+
+_remembered = lru_cache(MAX_REMEMBERED)(_best_type)
 
 
 def _parse_range(part: str) -> tuple[str, float]:

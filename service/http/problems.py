@@ -11,13 +11,14 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
+from service.engine.admission import retry_after
 from service.engine.errors import EngineError, InvalidParameters, OutOfMemory, Overloaded
+from service.http.records import record_of
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
-DRAINING_RETRY_SECONDS = 5
 # The registry of codes: clients switch on them, so none is ever renamed.
 CODES: dict[str, tuple[int, str]] = {
     "malformed": (400, "The request is malformed"),
@@ -100,31 +101,37 @@ def invalid(parameter: str, detail: str, code: str = "invalid_parameters") -> Pr
     return ProblemError(code, detail, [FieldError(parameter=parameter, detail=detail)])
 
 
-def problem_response(error: ProblemError, path: str, request_id: str | None = None) -> Response:
-    """The problem of ``error``; ``instance`` is the request's id where it has one, else its path."""
+def answer_problem(error: ProblemError, scope: Scope) -> Response:
+    """The problem of ``error`` as the answer to a request, whose record learns of it."""
+    record = record_of(scope)
+    record.code = error.code
+    return problem_response(error, record.request_id)
+
+
+def problem_response(error: ProblemError, request_id: str) -> Response:
+    """A Problem."""
     status, title = CODES[error.code]
-    problem = Problem(
-        type=f"urn:winnow:problem:{error.code}",
-        title=title,
-        status=status,
-        detail=error.detail,
-        instance=f"urn:winnow:request:{request_id}" if request_id else path,
-        code=error.code,
-        errors=error.errors,
-    )
-    body = problem.model_dump(exclude={"errors"} if not error.errors else None)
-    content = json.dumps(body).encode()
+    body: dict[str, object] = {
+        "type": f"urn:winnow:problem:{error.code}",
+        "title": title,
+        "status": status,
+        "detail": error.detail,
+        "instance": f"urn:winnow:request:{request_id}",
+        "code": error.code,
+    }
+    if error.errors:
+        body["errors"] = [item.model_dump() for item in error.errors]
     headers = {"Cache-Control": "no-store", **error.headers}
-    return Response(content, status, headers, PROBLEM_MEDIA_TYPE)
+    return Response(json.dumps(body), status, headers, PROBLEM_MEDIA_TYPE)
 
 
-def from_engine(error: EngineError) -> ProblemError:
-    """The engine's codes are ours."""
+def from_engine(error: EngineError, grace: float) -> ProblemError:
+    """The engine's codes are ours. ``grace``: seconds until a server that shuts down is gone."""
     headers: dict[str, str] = {}
     if isinstance(error, Overloaded | OutOfMemory):
         headers["Retry-After"] = str(error.retry_after)
     elif error.code == "draining":
-        headers |= {"Retry-After": str(DRAINING_RETRY_SECONDS), "Connection": "close"}
+        headers |= {"Retry-After": str(retry_after(grace)), "Connection": "close"}
     problems = error.problems if isinstance(error, InvalidParameters) else {}
     if error.code in BLAMED:
         problems = {BLAMED[error.code]: str(error)}
@@ -160,10 +167,6 @@ def from_http(error: HTTPException, verb: str, path: str, allowed: list[str]) ->
             code, f"{path} does not take {verb}, only {choices}.", headers={**headers, "Allow": choices}
         )
     return ProblemError(code, _sentence(error), headers=headers)
-
-
-def request_id_of(request: Request) -> str | None:
-    return getattr(request.scope.get("winnow"), "request_id", None)
 
 
 def _sentence(error: HTTPException) -> str:

@@ -28,6 +28,7 @@ class RequestRecord:
     rows: int | None = None
     trace_id: str | None = None
     outcome: str | None = None
+    code: str | None = None  # of the problem that answers it
     stages: dict[str, float] = field(default_factory=dict)
 
     def server_timing(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -21,9 +22,11 @@ from service.http.parameters import SampleQuery, parameter_names, read_query, re
 from service.http.problems import PROBLEM_MEDIA_TYPE, Problem, invalid
 from service.http.quotas import charge_rows
 from service.http.records import record_of
+from service.http.routes import PlainRoute
 from service.http.state import Service, service_of
 from service.http.streams import portions_of
 
+VERBS = ("GET", "POST")
 _PROBLEM: dict[str, Any] = {"model": Problem, "content": {PROBLEM_MEDIA_TYPE: {}}}
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
@@ -35,10 +38,10 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def build_router(methods: Mapping[str, Method] = METHODS) -> APIRouter:
-    """The routes, described with the parameters of ``methods`` as they are now."""
+    """What OpenAPI says of ROUTE, with the parameters of ``methods`` as they are now."""
     router = APIRouter()
     described = {"parameters": sample_openapi(methods)}
-    for verb in ("GET", "POST"):
+    for verb in VERBS:
         router.add_api_route(
             "/sample", sample, methods=[verb], operation_id=f"{verb.lower()}_sample", response_class=Response,
             responses=RESPONSES, openapi_extra=described,
@@ -52,7 +55,7 @@ async def sample(request: Request) -> Response:
     A method's own parameters (steps, acceptance, ...) stand beside n and seed; /models/{name} lists them by method.
     """
     service, record = service_of(request), record_of(request.scope)
-    query, given = read_query(request, SampleQuery, parameter_names(METHODS))
+    query, given = read_query(request, SampleQuery, _parameters_of_methods())
     await refuse_body(request)
     choice = service.engine.resolve(query.model, query.method, given, query.seed is not None)
     bundle = choice.bundle
@@ -63,22 +66,25 @@ async def sample(request: Request) -> Response:
     check_size(service, bundle, query.n, fmt, query.images)
     decode = fmt.decodes or query.images
     wanted = SampleRequest(
-        query.n, bundle.name, choice.method, query.seed, decode, choice.parameters.model_dump(), query.offset,
-        query.timeout,
-    )  # fmt: skip
-    headers = {**_cache_headers(request, choice, wanted, fmt), **_sample_headers(choice, wanted)}
-    if "ETag" in headers and matches(request.headers.get("if-none-match"), headers["ETag"]):
-        return Response(status_code=304, headers=headers)
+        query.n, bundle.name, choice.method, query.seed, decode, offset=query.offset, timeout=query.timeout
+    )
+    cached = _cache_headers(request, choice, wanted, fmt)
+    if "ETag" in cached and matches(request.headers.get("if-none-match"), cached["ETag"]):
+        return Response(status_code=304, headers={**cached, **_sample_headers(choice, wanted)})
     charge_rows(request, query.n)
     if fmt.writer is not None:
         stream = service.engine.stream(wanted, choice)
+        headers = {**cached, **_sample_headers(choice, wanted)}
         return await answer_stream(request, stream.facts, portions_of(stream), fmt, headers)
     return await answer_result(
         request,
         lambda lease: service.engine.submit(wanted, choice, lease),
         fmt,
-        lambda samples: {**headers, **_cost_headers(samples)},
+        lambda samples: {**cached, **_sample_headers(choice, wanted), **_cost_headers(samples)},
     )
+
+
+ROUTE = PlainRoute("/sample", sample, VERBS)
 
 
 def check_size(service: Service, bundle: Bundle, n: int, fmt: Format, images: bool, parameter: str = "n") -> None:
@@ -86,19 +92,23 @@ def check_size(service: Service, bundle: Bundle, n: int, fmt: Format, images: bo
     most = service.settings.limits.max_n
     if n > most:
         raise invalid(parameter, f"at most {most} samples a request, not {n}.", "too_many_samples")
-    caps = {name: largest(name, bundle, service.limits, images) for name in usable_formats(bundle, images)}
-    if n <= caps[fmt.name]:
+    limits = service.limits
+    if n <= (cap := largest(fmt.name, bundle, limits, images)):
         return
-    others = [f"{name} up to {min(cap, most)}" for name, cap in caps.items() if cap >= n]
+    caps = {name: largest(name, bundle, limits, images) for name in usable_formats(bundle, images)}
+    others = [f"{name} up to {min(other, most)}" for name, other in caps.items() if other >= n]
     hint = f"; {', '.join(others)} would do."
-    raise invalid(
-        parameter, f"{fmt.name} holds at most {caps[fmt.name]} samples of {bundle.name}{hint}", "too_many_samples"
-    )
+    raise invalid(parameter, f"{fmt.name} holds at most {cap} samples of {bundle.name}{hint}", "too_many_samples")
+
+
+def _parameters_of_methods() -> frozenset[str]:
+    return parameter_names(tuple(method.parameters for method in METHODS.values()))
 
 
 def _cache_headers(request: Request, choice: Choice, wanted: SampleRequest, fmt: Format) -> dict[str, str]:
     if wanted.seed is None or request.method != "GET":
         return {"Cache-Control": "no-store"}
+    wanted = replace(wanted, parameters=choice.parameters.model_dump())
     tag = entity_tag(wanted, fmt.name, choice.served.fingerprint)
     # A cache may keep it but must ask: a new bundle or library changes the bytes, and asking costs no work.
     return {"Cache-Control": "no-cache", "ETag": tag, "Vary": "Accept"}

@@ -117,7 +117,7 @@ class DrainingServer(uvicorn.Server):
         super().__init__(uvicorn_config(app, settings))
         service = app.state.service
         assert isinstance(service, Service)
-        self._service, self._grace = service, settings.http.grace_seconds
+        self._service = service
         self._drain: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
@@ -151,10 +151,12 @@ class DrainingServer(uvicorn.Server):
 
     async def _finish_admitted(self) -> None:
         """The listener stays open and refuses (503); what is in flight gets the grace period."""
-        logger.info("draining", extra={"in_flight": self._service.in_flight.count, "grace_seconds": self._grace})
+        grace = self._service.grace
+        logger.info("draining", extra={"in_flight": self._service.in_flight.count, "grace_seconds": grace.seconds})
+        grace.begin()
         self._service.engine.stop_admission()
         try:
-            await asyncio.wait_for(self._service.in_flight.idle(), self._grace)
+            await asyncio.wait_for(self._service.in_flight.idle(), grace.seconds)
         except TimeoutError:
             logger.error("cutting off", extra={"in_flight": self._service.in_flight.count})
             self._service.engine.cut_off()

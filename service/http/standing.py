@@ -1,4 +1,4 @@
-"""Metrics that stand when a server opens: what it serves, its limits, and every refusal at 0."""
+"""Metrics that stand when a server opens: its limits, and every refusal at 0."""
 
 from __future__ import annotations
 

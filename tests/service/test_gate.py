@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 import re
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from service.engine.portions import Portion
+from service.engine.streaming import RowStream
+from service.http import samples
 from service.http.gate import PAGES, PROBES
 from service.http.pages import policy
 from service.settings import AuthSettings, HttpSettings, QuotaSettings, Settings
@@ -128,6 +132,31 @@ def test_what_was_refused_or_known_already_costs_no_rows(guarded: Serve) -> None
     assert api.post("/sample?n=20&model=barren", headers=ALICE).json()["code"] == "rejection_stalled"
     tag = api.get("/sample?n=20&seed=1", headers=ALICE).headers["etag"]
     assert api.get("/sample?n=20&seed=1", headers={**ALICE, "If-None-Match": tag}).status_code == 304
+    assert api.post("/sample?n=1", headers=ALICE).status_code == 429
+
+
+def test_what_a_crash_or_a_broken_stream_made_nothing_of_costs_no_rows(
+    guarded: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = guarded("rows_per_minute=20")
+
+    def crash(*_: object) -> object:
+        raise KeyError
+
+    for part, path in (("submit", "/sample?n=20"), ("stream", "/sample?n=20&format=npy")):
+        with monkeypatch.context() as patch:
+            patch.setattr(api.engine, part, crash)
+            assert api.post(path, headers=ALICE).json()["code"] == "internal"
+
+    async def torn(stream: RowStream) -> AsyncIterator[Portion]:
+        stream.close()
+        yield Portion(np.zeros((1, 16), np.float32), None, np.zeros((1, 28, 28, 1), np.uint8))
+        raise KeyError
+
+    with monkeypatch.context() as patch, pytest.raises(AssertionError):  # of httpx: the body never ended
+        patch.setattr(samples, "portions_of", torn)
+        api.post("/sample?n=20&format=npy", headers=ALICE)
+    assert api.post("/sample?n=20", headers=ALICE).status_code == 200
     assert api.post("/sample?n=1", headers=ALICE).status_code == 429
 
 

@@ -80,6 +80,8 @@ def test_a_broken_bundle_replaces_nothing(admin: tuple[Api, dict[str, str]], roo
         ("PUT", "..", 404, "not_found"),
         ("PUT", "%2e%2e", 404, "model_not_found"),
         ("PUT", "a%00b", 404, "model_not_found"),
+        ("PUT", "%E2%82%AC" * 86, 404, "model_not_found"),
+        ("PUT", "a" * 201, 422, "invalid_parameters"),
         ("DELETE", "nowhere", 404, "model_not_found"),
         ("DELETE", "images", 409, "model_in_use"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.http.problems import CODES
+from service.http.state import Grace
 from service.settings import LimitSettings, Settings
 
 
@@ -181,7 +183,7 @@ def test_a_draining_server_refuses_politely(api: Any) -> None:
     answer = api.post("/sample")
     assert problem(answer)["code"] == "draining"
     assert answer.headers["connection"] == "close"
-    assert int(answer.headers["retry-after"]) >= 1
+    assert answer.headers["retry-after"] == "30", "all of http.grace_seconds"
     assert api.get("/readyz").status_code == 503
     assert api.get("/livez").status_code == 200
 
@@ -193,6 +195,18 @@ def test_a_server_whose_device_loop_has_stopped_asks_to_be_restarted(api: Any, m
     api.engine._threads[0].join(timeout=60)
     assert "has stopped" in api.get("/livez?verbose").json()["checks"]["engine"]
     assert [api.get(path).status_code for path in ("/livez", "/readyz")] == [503, 503]
+
+
+def test_a_server_that_shuts_down_says_how_long_it_will_still_be_there(api: Any) -> None:
+    now = [100.0]
+    grace = Grace(30.0, lambda: now[0])
+    api.app.state.service = replace(api.app.state.service, grace=grace)
+    grace.begin()
+    api.engine.stop_admission()
+    found = []
+    for now[0] in (100.0, 117.5, 129.9, 140.0):
+        found.append(api.post("/sample").headers["retry-after"])
+    assert found == ["30", "13", "1", "1"]
 
 
 QUERY_TEXT = st.text(st.characters(codec="utf-8"), max_size=8) | st.sampled_from(["1", "-0", "1.0", "nan", "\uff11"])

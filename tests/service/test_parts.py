@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -183,7 +184,34 @@ def test_a_log_line_is_one_json_object_even_with_a_traceback() -> None:
     document = json.loads(line)
     assert (document["event"], document["request_id"], document["level"]) == ("it broke", "a\nb", "error")
     assert "ValueError: two" in document["traceback"]
-    assert "it broke  request_id=" in PrettyFormatter().format(record)
+    assert "it broke  request_id='a\\nb'" in PrettyFormatter().format(record)
+
+
+@pytest.mark.parametrize("created", [0.0, 1_700_000_000.0, 1_700_000_000.0625, 1_700_000_000.9999])
+def test_a_json_line_has_its_time_in_utc_to_the_millisecond(created: float) -> None:
+    record = logging.LogRecord("winnow", logging.INFO, "", 0, "request", (), None)
+    record.created = created
+    told = json.loads(JsonFormatter().format(record))["time"]
+    assert told == datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds")
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/sample", "/sample"),
+        (
+            "/x\n12:00:00 info    request  path=/admin status=200",
+            r"'/x\n12:00:00 info    request  path=/admin status=200'",
+        ),
+        ("/\x1b[2J\u202e\u2028", r"'/\x1b[2J\u202e\u2028'"),
+        ("/x status=200", "'/x status=200'"),
+        ("/caf\u00e9", "/caf\u00e9"),
+    ],
+)
+def test_a_path_can_neither_forge_a_pretty_line_nor_a_field_nor_steer_the_terminal(path: str, shown: str) -> None:
+    record = logging.LogRecord("winnow", logging.INFO, "", 0, "request", (), None)
+    record.path, record.status, record.models = path, 404, ["a b"]
+    assert PrettyFormatter().format(record).endswith(f"request  path={shown} status=404 models=['a b']")
 
 
 def test_the_collector_passes_over_what_is_there_when_serving_begins() -> None:

@@ -263,7 +263,7 @@ def test_sigterm_before_torch_is_imported_is_a_clean_end(workplace: Path) -> Non
 
 
 def test_what_outlives_the_grace_period_is_cut_off_and_the_end_is_clean(workplace: Path) -> None:
-    (workplace / "winnow.toml").write_text("[http]\ngrace_seconds = 0\n")
+    (workplace / "winnow.toml").write_text("[http]\ngrace_seconds = 1.1\n")
     server = Server("--default-model", "points", "--config", "winnow.toml", "--batch-rows", "1")
     with httpx.Client(base_url=server.url, timeout=60) as probe:
         url = f"{server.url}/sample?n=100000&format=npz&method=prior"
@@ -275,4 +275,5 @@ def test_what_outlives_the_grace_period_is_cut_off_and_the_end_is_clean(workplac
     assert server.stop() == 0
     asking.join()
     assert answers[0].json()["code"] == "draining"
+    assert answers[0].headers["retry-after"] == "1", "nothing of the grace period is left"
     assert "traceback" not in str(server.lines)
