@@ -166,7 +166,7 @@ class LimitSettings(_Section):
     max_proposals_per_sample: Count = EngineOptions.max_proposals_per_sample
     """Proposals that a sample may cost on average; a method that needs more fails with `rejection_stalled`."""
     encoder_threads: Count = 2
-    """Answers encoded at the same time."""
+    """Answers encoded at the same time, and as many small ones beside them."""
 
 
 class Settings(BaseSettings):

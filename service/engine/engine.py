@@ -125,9 +125,12 @@ class Engine:
         chosen = resolve_parameters(served.bundle, name, parameters or {})
         return Choice(served, name, chosen, self._bound(served, name, chosen, seeded))
 
-    def lease(self) -> Lease:
-        """For an answer that its caller holds for longer than a moment: until this ends its memory counts as taken."""
-        return Lease(self._queue.memory)
+    def lease(self, size: int = 0) -> Lease:
+        """For what its caller holds for longer than a moment: until this ends its memory counts as taken.
+
+        ``size``: bytes that it takes at once. Raises Overloaded where they do not fit beside those of all answers.
+        """
+        return self._queue.lease(size)
 
     def submit(
         self, request: SampleRequest, choice: Choice | None = None, lease: Lease | None = None

@@ -33,7 +33,7 @@ class EngineOptions:
     queue_requests: int = 1_024
     queue_seconds: float = 10.0
     queue_stretch: float = 10.0
-    result_bytes: int = 2 * 2**30
+    result_bytes: int = 2**29
     outbox_bytes: int = 2 * 2**20
     pool_rows: int = 1_024
     devices: tuple[str, ...] = (AUTO,)

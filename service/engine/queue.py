@@ -71,6 +71,15 @@ class JobQueue:
             self._changed.notify_all()
         job.future.add_done_callback(partial(self._note_cancelled, weakref.ref(job)))  # which the job itself holds
 
+    def lease(self, size: int) -> Lease:
+        """``size`` bytes of the memory of answers. Raises Overloaded."""
+        with self._changed:
+            if not self.memory.fits(size):
+                raise Overloaded(f"{size} bytes do not fit beside the answers that are held; try again in 1 s.", 1)
+            lease = Lease(self.memory)
+            lease.take(size)
+        return lease
+
     def next(self, device: int = 0, patient: bool = True) -> Work | None:
         """The next batch of ``device``; ``patient``: as soon as there is one. None when closed and empty.
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, FailFast, ValidationError
 from starlette.requests import Request
 
+from service.engine.errors import Overloaded
 from service.engine.memory import Lease
 from service.http.problems import ProblemError, invalid
 from service.http.state import Service
@@ -92,15 +93,14 @@ def _lease(request: Request, service: Service) -> Lease:
     size = int(given) if given.isascii() and given.isdigit() and len(given) < 20 else most
     if size > most:
         raise _too_large(most)
-    if not service.memory.fits(counted(size)):
+    try:
+        return service.engine.lease(counted(size))
+    except Overloaded as error:
         raise ProblemError(
             "overloaded",
             f"No memory is left to read a body of {size} bytes; try again in {RETRY_SECONDS} s, or send fewer latents.",
             headers={"Retry-After": str(RETRY_SECONDS), "Connection": "close"},
-        )
-    lease = service.engine.lease()
-    lease.take(counted(size))
-    return lease
+        ) from error
 
 
 async def _read(request: Request, most: int) -> bytes:
