@@ -65,7 +65,7 @@ DIGITS = replace(
 )
 
 GAN_PRESETS: dict[str, GanConfig] = {
-    "fashion-mnist": replace(CNN28, data="fashion-mnist"),
+    "fashion-mnist": replace(CNN28, data="fashion-mnist", steps=100_000),
     "mnist": replace(CNN28, data="mnist"),
     "stacked-mnist": replace(
         CNN28,
