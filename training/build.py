@@ -180,7 +180,7 @@ def held_out_energy(folder: Path, which: str = "trained") -> float:
 def publish(run: Path, chosen: str, folder: Path, recipe: Recipe, out: Path, device: torch.device) -> Path:
     """Report on the bundle ``folder`` on the test split, beside every other objective, then copy it.
 
-    Its verdict on w is the bundle's: ten times the rows of the gate that ends ``winnow train weights``.
+    Its verdict on w is the bundle's.
     """
     config = GAN_PRESETS[recipe.preset]
     train, test = load(config.data, "train"), load(config.data, "test")

@@ -40,7 +40,8 @@ FAST_METHODS = ("prior", "latentrs", "latentga", "latentrsga")
 class Options:
     """``methods`` besides prior and latentrs, None for the other latent ones that the bundle can do.
 
-    ``rows_per_real``: generated rows to each real one, of the fast methods; None for the usual number.
+    ``rows_per_real``: generated rows to each real one, of the fast methods; None for the usual number, which further
+    weights keep.
     ``spaces``: the bundle's own without them; the last is quoted.
     """
 

@@ -127,10 +127,9 @@ def _print(report: dict[str, Any]) -> None:
         print(f"\n{section['name']} ({section['role']} space), {protocol['blocks']} blocks of "
               f"{protocol['block_rows']} rows, mean and 97% interval")  # fmt: skip
         _print_table(section, protocol["generated_rows_per_block"])
-        for group in ("objectives", "seeds", "slow"):
+        for group, rows in (("objectives", "objectives"), ("seeds", "objectives"), ("slow", "slow")):
             if group in section:
-                rows = protocol["generated_rows_per_block_of_slow" if group == "slow" else "generated_rows_per_block"]
-                _print_table(section[group], rows)
+                _print_table(section[group], protocol[f"generated_rows_per_block_of_{rows}"])
     for name, reason in report["methods_unavailable"].items():
         print(f"  {name}: {reason}")
     print(f"\nacceptance: {json.dumps({k: round(v['rate'], 4) for k, v in report['acceptance'].items()})}")

@@ -1,0 +1,46 @@
+"""Which generated rows a number is made of, when there are more than the usual ones."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from models.importance import ImportanceNetwork
+from tests.training.evaluation.constructed import bundle_around
+from training.data.synthetic import standard_normal
+from training.evaluation.blocks import PAIRED_PER_REAL, Rows, measure
+from training.evaluation.report import Options, evaluate
+from training.pipeline import with_weights
+from winnow.commands.evaluate import _print
+
+DIM, REAL = 2, 100
+
+
+def test_beyond_ten_rows_to_a_real_one_only_fid_reads_more() -> None:
+    rng = torch.Generator().manual_seed(0)
+    real = Rows(torch.randn(REAL, DIM, generator=rng), None)
+    rows = torch.randn((PAIRED_PER_REAL + 5) * REAL, DIM, generator=rng)
+    cut, every = (measure(real, Rows(part, None)) for part in (rows[: PAIRED_PER_REAL * REAL], rows))
+    assert {name for name in cut if cut[name] != every[name]} == {"fid"}
+    fewer = measure(real, Rows(rows[: PAIRED_PER_REAL * REAL - 1], None))
+    assert {name for name in cut if cut[name] != fewer[name]} == {"fid", "energy_distance", "kid"}
+
+
+def test_further_weights_keep_the_usual_rows_and_are_compared_at_as_many(capsys: pytest.CaptureFixture[str]) -> None:
+    flat = ImportanceNetwork(DIM, (4,)).requires_grad_(False)
+    bundle = with_weights(bundle_around(nn.Identity(), DIM, DIM), flat, "by hand")
+    train, test = standard_normal(DIM, 2 * REAL, seed=1), standard_normal(DIM, REAL, seed=2)
+    found = [
+        evaluate(bundle, train, test, 0, torch.device("cpu"), {"other": flat}, Options((), rows_per_real=many))
+        for many in (4, 8)
+    ]
+    assert [report["protocol"]["generated_rows_per_block"] for report in found] == [40, 80]
+    assert [report["protocol"]["generated_rows_per_block_of_objectives"] for report in found] == [40, 40]
+    few, many = (report["spaces"][0] for report in found)
+    assert few["methods"]["prior"] != many["methods"]["prior"]
+    assert few["methods"]["prior"] == few["objectives"]["methods"]["prior"]
+    assert few["objectives"] == many["objectives"]
+    _print(found[1])
+    printed = capsys.readouterr().out
+    assert printed.count("80 generated") == 1 and printed.count("40 generated") == 1
