@@ -12,7 +12,6 @@ from torch import nn
 from models.bundle import Bundle, load_bundle, save_bundle
 from models.manifest import NetworkRole
 from models.pilot import Pilot
-from sampling.sampler import MAX_PROPOSALS_PER_SAMPLE
 from training.data.catalog import fixed_split
 from training.data.dataset import DataError, Dataset
 from training.errors import TrainingRefused
@@ -31,6 +30,8 @@ HELD_OUT_PARTS = 3  # selection, calibration, its check
 LEAST_HELD_OUT = 20
 USUAL_SHIFT = 80
 """Percentile of the acceptance logit: between the 60 and the 95 of two public implementations."""
+LEAST_PLAIN_ACCEPTANCE = 0.01
+"""A plain rule that accepts less costs over a hundred decodes an image: nobody's idea of a default."""
 
 
 @dataclass(frozen=True)
@@ -168,10 +169,10 @@ def with_network(bundle: Bundle, role: NetworkRole, network: nn.Module) -> Bundl
 
 
 def with_shift_where_needed(bundle: Bundle) -> Bundle:
-    """``bundle``, whose own default of drs is a shift where the plain rule would accept less than one in a thousand."""
+    """``bundle``, whose own default of drs is a shift where the plain rule accepts too little."""
     drs = bundle.manifest.pilot.drs
     assert drs is not None
-    if drs.acceptance_rate * MAX_PROPOSALS_PER_SAMPLE >= 1:
+    if drs.acceptance_rate >= LEAST_PLAIN_ACCEPTANCE:
         return bundle
     defaults = {"drs": {"shift": USUAL_SHIFT}, **bundle.manifest.defaults}
     return replace(bundle, manifest=bundle.manifest.model_copy(update={"defaults": defaults}))

@@ -266,12 +266,12 @@ def test_wrong_arguments_of_the_command_are_one_line(tmp_path: Path, capsys: pyt
 @pytest.mark.parametrize(
     ("accepts", "own", "expected"),
     [
-        (0.002, {}, {}),
-        (0.0005, {}, {"drs": {"shift": 80}}),
+        (0.01, {}, {}),
+        (0.0099, {}, {"drs": {"shift": 80}}),
         (0.0005, {"drs": {"shift": 60}, "sir": {"candidates": 5}}, {"drs": {"shift": 60}, "sir": {"candidates": 5}}),
     ],
 )
-def test_a_shift_becomes_the_default_where_plain_drs_would_stall_and_the_bundle_has_none_of_its_own(
+def test_a_shift_becomes_the_default_where_plain_drs_is_dear_and_the_bundle_has_none_of_its_own(
     trained: Bundle, accepts: float, own: dict[str, dict[str, float | int | str]], expected: object
 ) -> None:
     drs = trained.manifest.pilot.drs
