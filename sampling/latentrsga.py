@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from math import ceil
 
 from models.bundle import Bundle
 from models.importance import ImportanceNetwork
@@ -42,12 +43,13 @@ def propose_latentrsga(
 
 
 def _bind(bundle: Bundle, parameters: LatentRSGAParameters, sizes: BlockSizes) -> Sampler:
-    """A turn costs two to four decodes of 32 images, whatever the steps (see ascent_block)."""
+    """A block holds as many proposals as let through what latentga climbs with at once, on average."""
     assert bundle.importance is not None
     resolve_projection(bundle.prior, parameters.projection)
     dial = turn_dial(bundle, parameters.acceptance)
     propose = partial(propose_latentrsga, bundle.prior, bundle.importance, parameters, bound=dial.bound)
-    return Sampler("latentrsga", propose, ascent_block(sizes, parameters.steps), parameters, dial.expected)
+    block = min(sizes.latents, ceil(ascent_block(sizes, parameters.steps) / (dial.expected or 1.0)))
+    return Sampler("latentrsga", propose, block, parameters, dial.expected)
 
 
 METHOD = Method(

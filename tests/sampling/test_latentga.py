@@ -81,6 +81,18 @@ def test_latentga_expects_to_keep_all_and_latentrsga_what_latentrs_does() -> Non
     assert bind(ramp_bundle(), "latentrsga").expected_acceptance == 0.5
 
 
+def test_latentrsga_proposes_so_many_that_as_many_climb_together_as_in_latentga() -> None:
+    """A half passes here, unless the dial is turned or a block of weighed latents is full."""
+    alone = bind(ramp_bundle(), "latentga", AscentParameters(steps=20)).block
+    blocks = {
+        rate: bind(ramp_bundle(), "latentrsga", LatentRSGAParameters(steps=20, acceptance=rate)).block
+        for rate in (None, 0.8, 1.0)
+    }
+    assert blocks == {None: 2 * alone, 0.8: alone * 5 // 4, 1.0: alone}
+    assert bind(ramp_bundle(), "latentrsga", sizes=BlockSizes(latents=4)).block == 2
+    assert bind(ramp_bundle(None), "latentrsga", LatentRSGAParameters(steps=20)).block == alone
+
+
 @pytest.mark.parametrize("method", ["latentga", "latentrsga"])
 def test_a_projection_that_the_prior_cannot_take_is_refused_when_bound(method: str) -> None:
     parameters = {"latentga": AscentParameters, "latentrsga": LatentRSGAParameters}[method](projection="tangent")
