@@ -106,7 +106,7 @@ class Decoder:
 
     def out_of_memory(self, served: Served) -> OutOfMemory:
         """Somebody else found no memory for a batch of ``served``: smaller ones from now on, and what to say."""
-        self._shrink(served, max(2, self.most(served)))
+        self._shrink(served, max(2, served.batch_rows))
         return OutOfMemory(f"The device had no memory for {served.bundle.name}; batches are smaller now: ask again.")
 
     def forget(self, digest: str) -> None:
@@ -120,7 +120,8 @@ class Decoder:
         if rows == 1:
             raise OutOfMemory(f"The device has no memory for a single row of {served.bundle.name}.")
         if self._shrunk(served, rows // 2):
-            self._most[served.bundle.digest] = rows // 2
+            digest, half = served.bundle.digest, rows // 2
+            self._most[digest] = min(half, self._most.get(digest, half))
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:

@@ -19,7 +19,7 @@ LONGEST_FILLING_SECONDS = 0.04
 
 
 class Supplies:
-    """Supplies by (bundle digest, method, parameters); ``dropped`` is told what goes, between two turns: ``trim``.
+    """Supplies by SupplyKey; ``dropped`` is told what goes, between two turns: ``trim``.
 
     ``rows``: latents to have ready in each; ``decoded_rows``: of a method that comes with the decoded rows, too.
     """

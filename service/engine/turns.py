@@ -216,12 +216,13 @@ def _deliver(turn: Turn, job: SampleJob, take: Take, outcome: Outcome) -> None:
 
 
 def _supply_of(turn: Turn, job: SampleJob) -> Supply:
-    """A seeded job's own, else the one that all requests of its key share."""
+    """A seeded job's own, else the one that all requests of its key and block share: whoever came before the batches
+    got smaller must not have the others evaluate blocks that do not fit."""
     if job.seed is not None:
         return _own_supply(turn, job)
     bundle, sampler = job.served.bundles[turn.device], job.choice.samplers[turn.device]
     most = turn.options.max_proposals_per_sample
-    return turn.supplies.get(job.key, lambda: SharedSupply(bundle, sampler, most))
+    return turn.supplies.get((*job.key, sampler.block), lambda: SharedSupply(bundle, sampler, most))
 
 
 def _own_supply(turn: Turn, job: SampleJob) -> SeededSupply:

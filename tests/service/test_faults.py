@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from books import books_balance
-from draws import draw
+from draws import ask, draw
 from gates import Gate, spoil
 from tiny_bundles import BATCH
 
@@ -160,6 +160,22 @@ def test_a_method_that_decodes_gets_smaller_blocks_too(
         draw(engine, 5 * BATCH, "picky", seed)
     assert draw(engine, 5 * BATCH, "picky", seed).n == 5 * BATCH
     assert engine.served("points").batch_rows == BATCH // 2
+    assert books_balance(engine)
+
+
+def test_requests_from_before_the_batches_got_smaller_leave_no_larger_blocks_to_later_ones(
+    start: Start, monkeypatch: pytest.MonkeyPatch, toys: None
+) -> None:
+    engine = start()
+    spoil(engine.model("points").generator, monkeypatch, only_with(BATCH // 2, NO_MEMORY[0]))
+    with engine._queue._changed:
+        early = [ask(engine, 5 * BATCH, "picky") for _ in range(4)]  # too many rows for a turn in common
+    for future in early:
+        with pytest.raises(OutOfMemory, match="ask again"):
+            future.result(timeout=60)
+    assert draw(engine, 5 * BATCH, "picky").n == 5 * BATCH
+    served = engine.served("points")
+    assert served.batch_rows == engine._turns[0].decoder.most(served) == BATCH // 2
     assert books_balance(engine)
 
 
