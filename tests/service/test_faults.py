@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from draws import ask, draw
 from gates import Gate, spoil
 from tiny_bundles import BATCH
 
-from service.engine import shelf
+from service.engine import decoding, shelf
 from service.engine.engine import Engine
 from service.engine.errors import DeadlineExceeded, DeadlineTooShort, GenerationFailed, OutOfMemory
 from service.engine.evaluations import DECODE, SCORE
@@ -204,6 +205,35 @@ def test_no_memory_for_the_weights_is_one_requests_failure(
                     engine.submit(SampleRequest(n=1, method=work, seed=seed)).result(timeout=60)
     assert engine.unready() is None
     assert engine.submit(SampleRequest(n=1, method="latentrs", seed=seed)).result(timeout=60).n == 1
+    assert books_balance(engine)
+
+
+@pytest.mark.parametrize(("rows", "tries"), [(BATCH, 3), (1, 0)])  # BATCH / 2, / 4, / 8
+def test_where_no_batch_fits_it_is_told_without_a_warm_up_for_each_request(
+    start: Start, monkeypatch: pytest.MonkeyPatch, rows: int, tries: int
+) -> None:
+    engine, warm_up, warmed = start(batch_rows=rows), shelf.warm_up, list[int]()
+
+    def counted(*arguments: Any) -> Served:
+        warmed.append(1)
+        return warm_up(*arguments)
+
+    monkeypatch.setattr(shelf, "warm_up", counted)
+    with monkeypatch.context() as meanwhile:
+        for network in engine.model("images").networks.values():
+            spoil(network, meanwhile, lambda _: NO_MEMORY[0])
+        for request in (SampleRequest(1), SampleRequest(1, method="prior"), SampleRequest(1, method="prior", seed=1)):
+            for _ in range(2):
+                with pytest.raises(OutOfMemory, match="no memory") as refusal:
+                    engine.submit(request).result(timeout=60)
+                assert refusal.value.retry_after == decoding.REST_SECONDS
+        assert len(warmed) == tries
+        meanwhile.setattr(decoding, "REST_SECONDS", 0)
+        with pytest.raises(OutOfMemory):
+            engine.submit(SampleRequest(1)).result(timeout=60)
+        assert len(warmed) == 2 * tries
+    assert engine.submit(SampleRequest(2 * BATCH)).result(timeout=60).n == 2 * BATCH
+    assert engine.served("images").batch_rows == rows
     assert books_balance(engine)
 
 
