@@ -33,6 +33,11 @@ class Returned:
         weights = 0 if self.take.weights is None else self.take.weights.nbytes
         return self.rows.nbytes + self.take.latents.nbytes + weights
 
+    def copy(self) -> Returned:
+        """In memory of its own."""
+        weights = None if self.take.weights is None else self.take.weights.clone()
+        return Returned(self.model, Take(self.take.latents.clone(), weights, self.take.proposals), self.rows.copy())
+
 
 class Returns:
     """First in, first out, by ReturnKey; ``dropped`` is told what goes: model and rows."""
@@ -43,13 +48,16 @@ class Returns:
         self._bytes = 0
 
     def put(self, key: ReturnKey, returned: Returned) -> bool:
-        """What lies here longest makes room. False where there is not enough for it alone."""
+        """What lies here longest makes room. False where there is not enough for it alone.
+
+        A copy is kept: the first rows of an answer would hold the memory of all of it, which nobody counts any more.
+        """
         if returned.nbytes > self._most:
             return False
         while self._bytes + returned.nbytes > self._most:
             self._drop(next(iter(self._lying)))
         self._bytes += returned.nbytes
-        self._lying.setdefault(key, deque()).append(returned)
+        self._lying.setdefault(key, deque()).append(returned.copy())
         return True
 
     def take(self, key: ReturnKey, most: int) -> Returned | None:
