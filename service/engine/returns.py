@@ -75,9 +75,9 @@ class Returns:
         self._bytes -= first.nbytes
         return first
 
-    def trim(self, served: Container[str]) -> None:
-        """Let go what belongs to a bundle whose digest is not ``served``."""
-        for key in [key for key in self._lying if key[0] not in served]:
+    def trim(self, used: Container[str]) -> None:
+        """Let go what belongs to a bundle whose digest is not ``used``."""
+        for key in [key for key in self._lying if key[0] not in used]:
             self._drop(key)
 
     def _drop(self, key: ReturnKey) -> None:
