@@ -136,9 +136,10 @@ class Decoder:
         digest, half = served.bundle.digest, rows // 2
         if not half or perf_counter() - self._unhelped.get(digest, -inf) < REST_SECONDS:
             return False
+        self._unhelped[digest] = perf_counter()  # unless it turns out that they do
         if not self._shrunk(served, half):
-            self._unhelped[digest] = perf_counter()
             return False
+        self._unhelped.pop(digest, None)
         self._most[digest] = min(half, self._most.get(digest, half))
         return True
 
