@@ -18,28 +18,16 @@ import signal
 import sys
 import types
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from benchmarks.serving import drain, fairness, hangups, mixed, overload, seeds, throughput
-from benchmarks.serving.ceiling import client_ceiling
+from benchmarks.serving import ceiling, drain, fairness, hangups, mixed, overload, seeds, throughput
 from benchmarks.serving.machine import moment, others
 from benchmarks.serving.processes import ServerFailed, Target
 from benchmarks.serving.report import Report
 from benchmarks.serving.windows import MeasurementFailed
 from service.engine.threads import usable_threads
-
-
-@dataclass(frozen=True)
-class NoSettings:
-    """The client has no dials."""
-
-
-async def _ceiling(_: Target, __: NoSettings) -> Report:
-    found = await client_ceiling()
-    return Report("ceiling", lines=[str(found)], facts={"rate": found.rate, "cpu_each": found.cpu_each})
-
 
 PROGRAMS: dict[str, tuple[Callable[[Target, Any], Coroutine[Any, Any, Report]], type[Any]]] = {
     "throughput": (throughput.measure, throughput.Settings),
@@ -49,7 +37,7 @@ PROGRAMS: dict[str, tuple[Callable[[Target, Any], Coroutine[Any, Any, Report]], 
     "hangups": (hangups.measure, hangups.Settings),
     "drain": (drain.measure, drain.Settings),
     "seeds": (seeds.measure, seeds.Settings),
-    "ceiling": (_ceiling, NoSettings),
+    "ceiling": (ceiling.measure, ceiling.Settings),
 }
 
 

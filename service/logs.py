@@ -42,6 +42,10 @@ class JsonFormatter(logging.Formatter):
         return ENCODER.encode(document)
 
 
+# No line of a traceback, which holds what an exception says, begins like a line of ours.
+INDENT = "    "
+
+
 class PrettyFormatter(logging.Formatter):
     """``12:34:56 info  event  key=value ...``; what a caller chose may neither break the line nor steer a terminal."""
 
@@ -49,7 +53,8 @@ class PrettyFormatter(logging.Formatter):
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         pairs = " ".join(f"{key}={_shown(value)}" for key, value in event_fields(record).items())
         line = f"{time} {record.levelname.lower():<7} {_printable(record.getMessage())}  {pairs}".rstrip()
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        traceback = self.formatException(record.exc_info).splitlines() if record.exc_info else []
+        return "\n".join([line, *(INDENT + _printable(told) for told in traceback)])
 
 
 def _shown(value: object) -> str:

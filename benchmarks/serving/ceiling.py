@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from benchmarks.serving.client import Ask, Client
 from benchmarks.serving.load import closed_loop
-from benchmarks.serving.processes import POLL_SECONDS, ROOT, START_SECONDS, ServerFailed, free_port
+from benchmarks.serving.processes import POLL_SECONDS, ROOT, START_SECONDS, ServerFailed, Target, free_port
+from benchmarks.serving.report import Report
 
 BODY = bytes(1024)
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
@@ -44,6 +45,17 @@ class Nothing(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._transport.write(ANSWER * data.count(b"\r\n\r\n"))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The client has no dials."""
+
+
+async def measure(_: Target, __: Settings) -> Report:
+    """The ceiling alone, for no server of ours."""
+    found = await client_ceiling()
+    return Report("ceiling", lines=[str(found)], facts={"rate": found.rate, "cpu_each": found.cpu_each})
 
 
 async def client_ceiling() -> Ceiling:

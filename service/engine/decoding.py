@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from math import ceil
+from math import ceil, inf
+from time import perf_counter
 
 import torch
 
@@ -19,6 +20,9 @@ from service.metrics.registry import Metrics
 logger = logging.getLogger("winnow.engine")
 # What torch says where it has no exception of its own for it: on the CPU, and out of a trace.
 NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+# For smaller batches a bundle is warmed up anew, seconds in which nobody is served: where none fits, that is not done
+# for each request; they are tried all the same.
+REST_SECONDS = 60
 
 
 @torch.inference_mode()
@@ -59,12 +63,15 @@ class Decoder:
 
     Bits depend on the shape of a batch, so a seeded request does not silently go on in another one: it is refused,
     and asked for again it has another fingerprint. ``shrunk`` is told the bundle and the rows that it may have,
-    and says whether so many, or fewer, do fit. ``device``: its number.
+    and says whether so many, or fewer, do fit; where none does it is not asked again for REST_SECONDS. ``device``: its
+    number.
     """
 
     def __init__(self, metrics: Metrics, shrunk: Callable[[Served, int], bool], device: int = 0) -> None:
         self._metrics, self._shrunk, self._device = metrics, shrunk, device
         self._most: dict[str, int] = {}
+        # When none fitted, by digest.
+        self._unhelped: dict[str, float] = {}
 
     def most(self, served: Served) -> int:
         """Rows that fit at once, as far as is known."""
@@ -82,6 +89,8 @@ class Decoder:
                 if not is_out_of_memory(error):
                     raise
                 self._shrink(served, len(piece))
+                if len(piece) == 1:
+                    raise self._hopeless(served, "a single row of ") from error
                 most = ceil(len(piece) / 2)
         return joined(parts)
 
@@ -98,29 +107,45 @@ class Decoder:
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            self._shrink(served, served.batch_rows)
-        raise OutOfMemory(
+        raise self.out_of_memory(
+            served,
             f"The device has no memory for {served.batch_rows} rows of {served.bundle.name} at once, and the bits of "
-            "a seeded answer depend on that number; asked for again, it comes with another fingerprint."
+            "a seeded answer depend on that number; asked for again, it comes with another fingerprint.",
         )
 
-    def out_of_memory(self, served: Served) -> OutOfMemory:
-        """Somebody else found no memory for a batch of ``served``: smaller ones from now on, and what to say."""
-        self._shrink(served, max(2, self.most(served)))
-        return OutOfMemory(f"The device had no memory for {served.bundle.name}; batches are smaller now: ask again.")
+    def out_of_memory(self, served: Served, said: str = "") -> OutOfMemory:
+        """There was no memory for a batch of ``served``: smaller ones from now on where they fit, and what to say.
+
+        ``said``: where they do.
+        """
+        if not self._shrink(served, served.batch_rows):
+            return self._hopeless(served, "any batch of ")
+        model = served.bundle.name
+        return OutOfMemory(said or f"The device had no memory for {model}; batches are smaller now: ask again.")
 
     def forget(self, digest: str) -> None:
         """The bundle is loaded anew, or gone."""
         self._most.pop(digest, None)
+        self._unhelped.pop(digest, None)
 
-    def _shrink(self, served: Served, rows: int) -> None:
-        """``rows`` did not fit; half of them may. Where not even one does it is not the size: nothing is remembered."""
+    def _shrink(self, served: Served, rows: int) -> bool:
+        """``rows`` did not fit; whether half of them or fewer do. Where not even one does it is not the size, which
+        stays as it is."""
         self._metrics.oom.inc()
         logger.error("out of memory", extra={"model": served.bundle.name, "rows": rows})
-        if rows == 1:
-            raise OutOfMemory(f"The device has no memory for a single row of {served.bundle.name}.")
-        if self._shrunk(served, rows // 2):
-            self._most[served.bundle.digest] = rows // 2
+        digest, half = served.bundle.digest, rows // 2
+        if not half or perf_counter() - self._unhelped.get(digest, -inf) < REST_SECONDS:
+            return False
+        self._unhelped[digest] = perf_counter()  # unless it turns out that they do
+        if not self._shrunk(served, half):
+            return False
+        self._unhelped.pop(digest, None)
+        self._most[digest] = min(half, self._most.get(digest, half))
+        return True
+
+    def _hopeless(self, served: Served, what: str) -> OutOfMemory:
+        said = f"The device has no memory for {what}{served.bundle.name}; ask again in {REST_SECONDS} s."
+        return OutOfMemory(said, REST_SECONDS)
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:

@@ -222,7 +222,8 @@ class Engine:
         return sample_job(request, choice, self.options.outbox_bytes if streams else None, lease)
 
     def _digests(self) -> set[str]:
-        return {served.bundle.digest for served in self.all_served()}
+        """Of the bundles that are served, or that a request was admitted with."""
+        return {served.bundle.digest for served in (*self.all_served(), *self._queue.needed())}
 
     def _forget(self, served: Served) -> None:
         """On a device thread: nobody new asks for ``served``."""

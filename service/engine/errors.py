@@ -83,10 +83,13 @@ class Draining(EngineError):
 
 
 class OutOfMemory(EngineError):
-    """The device had no memory for a batch; smaller batches are in use from now on."""
+    """The device had no memory for a batch; in ``retry_after`` seconds smaller ones are in use, or tried again."""
 
     code = "out_of_memory"
-    retry_after = 1
+
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Stalled(EngineError):

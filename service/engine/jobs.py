@@ -21,11 +21,11 @@ from service.engine.memory import Lease
 from service.engine.methods import Choice
 from service.engine.outbox import Outbox
 from service.engine.portions import Portion, Summary
-from service.engine.returns import Returned
+from service.engine.returns import Returned, ReturnKey
 from service.engine.rows import Pixels, Samples
 from service.engine.scheduler import Lane, Ticket
 from service.engine.served import Served
-from service.engine.supply import SeededSupply, SupplyKey, Take
+from service.engine.supply import SeededSupply, Take
 
 
 @dataclass(eq=False, kw_only=True)
@@ -128,7 +128,7 @@ class SampleJob(Job):
     rows: Pixels | None = None
 
     @property
-    def key(self) -> SupplyKey:
+    def key(self) -> ReturnKey:
         return (self.bundle.digest, self.choice.method, self.choice.parameters)
 
     @property

@@ -22,7 +22,7 @@ class DeviceLoop:
     """Turn after turn until the queue is closed and empty; no request can end it."""
 
     def __init__(self, queue: JobQueue, turn: Turn, accounts: Accounts, digests: Callable[[], Container[str]]) -> None:
-        """``digests``: of the bundles that are served now. ``turn`` says on which device."""
+        """``digests``: of the bundles that are in use now. ``turn`` says on which device."""
         self._queue, self._turn, self._accounts, self._digests = queue, turn, accounts, digests
         self.turn_started: float | None = None
 

@@ -52,7 +52,8 @@ def available_methods(bundle: Bundle) -> tuple[str, ...]:
 
 
 def default_method(bundle: Bundle) -> str:
-    return "latentrs" if "latentrs" in available_methods(bundle) else "prior"
+    """What a request that names none gets; most requests ask."""
+    return "prior" if METHODS["latentrs"].missing(bundle) else "latentrs"
 
 
 def describe_methods(bundle: Bundle) -> dict[str, dict[str, Any]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from service.engine.accounts import Accounts
 from service.engine.decoding import Decoder
+from service.engine.errors import OutOfMemory
 from service.engine.jobs import Job, SampleJob
 from service.engine.options import EngineOptions
 from service.engine.returns import Returns
@@ -39,8 +40,16 @@ class Outcome:
 
     def give(self, accounts: Accounts, job: SampleJob, take: Take, rows: Pixels | None) -> None:
         """Hand a job latents, with their decoded rows if it wants any, and write it down."""
-        arrived = job.add(take, rows)
-        accounts.given(job, arrived, 0 if rows is None else len(rows))
+        decoded = 0 if rows is None else len(rows)
+        try:
+            arrived = job.add(take, rows)
+        except MemoryError:  # for the whole answer, which is laid out at its first rows
+            accounts.lost(decoded)
+            self.failed[job] = OutOfMemory(
+                f"There is no memory for {job.n} samples of {job.model} at once; ask for a format that streams."
+            )
+            return
+        accounts.given(job, arrived, decoded)
         if arrived:
             self.made[job] = self.made.get(job, 0) + len(take.latents)
 

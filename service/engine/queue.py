@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from service.engine.jobs import Job
 from service.engine.memory import Lease, ResultMemory
 from service.engine.options import EngineOptions
 from service.engine.scheduler import Scheduler, Ticket
+from service.engine.served import Served
 from service.metrics.registry import Metrics
 
 Result = TypeVar("Result")
@@ -43,6 +45,7 @@ class JobQueue:
         self._scheduler = Scheduler()
         self._jobs: dict[Ticket, Job] = {}
         self._timed: set[Job] = set()  # those with a deadline
+        self._needed: Counter[Served] = Counter()
         self._cancelled: list[Job] = []
         self._chores: dict[Future[Any], Callable[[], None]] = {}
         self._changed = threading.Condition()
@@ -64,6 +67,7 @@ class JobQueue:
             if job.deadline < inf:
                 self._timed.add(job)
             self._scheduler.admit(job.ticket)
+            self._needed[job.served] += 1
             job.lease = job.lease or Lease(self.memory)
             job.lease.take(job.bytes)
             self._waiting_rows += job.n
@@ -128,6 +132,7 @@ class JobQueue:
             if self._jobs.pop(job.ticket, None) is None:
                 return False
             self._timed.discard(job)
+            self._needed[job.served] -= 1
             self._scheduler.leave(job.ticket)
             self._waiting_rows -= job.ticket.rows + job.ticket.taken
             self._tell()
@@ -178,6 +183,12 @@ class JobQueue:
         for job in jobs:
             if job.future.set_running_or_notify_cancel():
                 job.future.set_exception(error)
+
+    def needed(self) -> set[Served]:
+        """What admitted requests need, whether or not it is on the shelf still."""
+        with self._changed:
+            self._needed = +self._needed  # without those at 0
+            return set(self._needed)
 
     def seconds(self) -> float:
         """Device seconds that all admitted requests still need, as far as is known, all devices together."""

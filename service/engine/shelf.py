@@ -27,6 +27,8 @@ from service.engine.warmup import warm_up
 from service.metrics.registry import Metrics
 
 logger = logging.getLogger("winnow.engine")
+# Of a folder's name, on any file system of ours; to ask for a longer one is an error of the system, not "no".
+MAX_NAME_BYTES = 255
 
 
 class Shelf:
@@ -62,8 +64,7 @@ class Shelf:
         """
         with self._changing:
             folder = self._root / name
-            # A name, not a path: nothing outside the root is read.
-            if not name or Path(name).name != name or name == ".." or not folder.is_dir():
+            if not _is_folder_name(name) or not folder.is_dir():
                 raise UnknownModel(f"There is no folder {name!r} under the bundles that this server was started with.")
             threads = torch.get_num_threads()
             torch.set_num_threads(1)  # of this thread: the device keeps its own
@@ -145,3 +146,9 @@ class Shelf:
         for role, reason in model.bundles[0].withheld.items():
             logger.warning("network withheld", extra={"model": model.name, "network": role, "reason": reason})
         return replace(model, served=served)
+
+
+def _is_folder_name(name: str) -> bool:
+    """Not a path: nothing outside the root is read."""
+    fits = len(name.encode(errors="replace")) <= MAX_NAME_BYTES
+    return bool(name) and Path(name).name == name and name != ".." and fits

@@ -19,7 +19,7 @@ LONGEST_FILLING_SECONDS = 0.04
 
 
 class Supplies:
-    """Supplies by (bundle digest, method, parameters); ``dropped`` is told what goes, between two turns: ``trim``.
+    """Supplies by SupplyKey; ``dropped`` is told what goes, between two turns: ``trim``.
 
     ``rows``: latents to have ready in each; ``decoded_rows``: of a method that comes with the decoded rows, too.
     """
@@ -48,10 +48,10 @@ class Supplies:
         """The bundle is no longer served: what is here of it goes with the next ``trim``."""
         self._doomed.append(digest)
 
-    def trim(self, served: Container[str]) -> None:
-        """Let go what is too much, and what belongs to a bundle that was dropped or whose digest is not ``served``."""
+    def trim(self, used: Container[str]) -> None:
+        """Let go what is too much, and what belongs to a bundle that was dropped or whose digest is not ``used``."""
         doomed = {self._doomed.popleft() for _ in range(len(self._doomed))}
-        gone = [key for key in self._supplies if key[0] in doomed or key[0] not in served]
+        gone = [key for key in self._supplies if key[0] in doomed or key[0] not in used]
         for key in gone:
             self._dropped(self._supplies.pop(key))
         while len(self._supplies) > self._most:

@@ -19,7 +19,8 @@ from sampling.stalling import StallWatch
 from sampling.streams import BlockStream
 from service.engine.errors import first_line
 
-SupplyKey = tuple[str, str, Parameters]
+SupplyKey = tuple[str, str, Parameters, int]
+"""Digest of the bundle, method, parameters, rows of a block."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,7 @@ class Evaluated:
 
 
 class SupplyError(Exception):
-    """A stream that cannot go on; ``key`` says whose requests that concerns."""
-
-    def __init__(self, message: str, key: SupplyKey) -> None:
-        super().__init__(message)
-        self.key = key
+    """A stream that cannot go on."""
 
 
 class SupplyStalled(SupplyError, RejectionStalled):
@@ -74,10 +71,6 @@ class Supply(ABC):
         self.bundle, self.sampler = bundle, sampler
         self.decodes = self.broken = False
         self.block_seconds = 0.0
-
-    @property
-    def key(self) -> SupplyKey:
-        return (self.bundle.digest, self.sampler.method, self.sampler.parameters)
 
     @property
     @abstractmethod
@@ -118,10 +111,10 @@ class Supply(ABC):
             _check(block)
         except RejectionStalled as error:
             self.broken = True
-            raise SupplyStalled(f"Bundle {self.bundle.name}: {error}", self.key) from error
+            raise SupplyStalled(f"Bundle {self.bundle.name}: {error}") from error
         except Exception as error:  # whatever a network raises concerns those who take from here, nobody else
             self.broken = True
-            raise SupplyFailed(first_line(error), self.key) from error
+            raise SupplyFailed(first_line(error)) from error
         self.broken, self.decodes = False, block.samples is not None
         self._keep(block, useful)
         seconds = perf_counter() - started
@@ -168,7 +161,7 @@ class SharedSupply(Supply):
     def check_stalled(self) -> None:
         sentence = self._watch.verdict(self.sampler.method, self.bundle.name)
         if sentence is not None:
-            raise SupplyStalled(sentence, self.key)
+            raise SupplyStalled(sentence)
 
     def take(self, rows: int) -> Take:
         assert 0 < rows <= self.ready

@@ -9,7 +9,6 @@ from time import perf_counter
 import torch
 
 from service.engine.decoding import to_rows
-from service.engine.errors import OutOfMemory
 from service.engine.evaluations import LatentJob, evaluation_turn
 from service.engine.jobs import Job, SampleJob
 from service.engine.outcomes import Outcome, Turn
@@ -101,7 +100,7 @@ def _shared_turn(turn: Turn, shares: Sequence[tuple[SampleJob, int]], outcome: O
     groups: dict[int, tuple[Supply, list[tuple[SampleJob, int]]]] = {}
     for job, share in shares:
         rows = share - _hand_on(turn, job, share, outcome)
-        if not rows:
+        if not rows or job in outcome.failed:
             continue
         try:
             supply = _supply_of(turn, job)
@@ -128,7 +127,9 @@ def _hand_on(turn: Turn, job: SampleJob, most: int, outcome: Outcome) -> int:
     if job.seed is not None or not job.decode:
         return 0
     given = 0
-    while given < most and (returned := turn.returns.take(job.key, most - given)) is not None:
+    while given < most and job not in outcome.failed:
+        if (returned := turn.returns.take(job.key, most - given)) is None:
+            break
         given += len(returned.rows)
         turn.accounts.taken(job.model, len(returned.rows))
         outcome.give(turn.accounts, job, returned.take, returned.rows)
@@ -192,16 +193,10 @@ def _decode_batch(turn: Turn, portions: list[Portioned], outcome: Outcome) -> Pi
 
 def _share_out(turn: Turn, portions: list[Portioned], rows: Pixels, outcome: Outcome) -> None:
     offset = 0
-    for job, take in ((portion.job, portion.take) for portion in portions):
-        mine = rows[offset : offset + len(take.latents)]
+    for portion in portions:
+        mine = rows[offset : offset + len(portion.take.latents)]
         offset += len(mine)
-        try:
-            outcome.give(turn.accounts, job, take, mine)
-        except MemoryError:  # for the whole answer, which is laid out at its first rows
-            turn.accounts.lost(len(mine))
-            outcome.failed[job] = OutOfMemory(
-                f"There is no memory for {job.n} samples of {job.model} at once; ask for a format that streams."
-            )
+        outcome.give(turn.accounts, portion.job, portion.take, mine)
 
 
 def _deliver(turn: Turn, job: SampleJob, take: Take, outcome: Outcome) -> None:
@@ -216,12 +211,13 @@ def _deliver(turn: Turn, job: SampleJob, take: Take, outcome: Outcome) -> None:
 
 
 def _supply_of(turn: Turn, job: SampleJob) -> Supply:
-    """A seeded job's own, else the one that all requests of its key share."""
+    """A seeded job's own, else the one that all requests of its key and block share: whoever came before the batches
+    got smaller must not have the others evaluate blocks that do not fit."""
     if job.seed is not None:
         return _own_supply(turn, job)
     bundle, sampler = job.served.bundles[turn.device], job.choice.samplers[turn.device]
     most = turn.options.max_proposals_per_sample
-    return turn.supplies.get(job.key, lambda: SharedSupply(bundle, sampler, most))
+    return turn.supplies.get((*job.key, sampler.block), lambda: SharedSupply(bundle, sampler, most))
 
 
 def _own_supply(turn: Turn, job: SampleJob) -> SeededSupply:

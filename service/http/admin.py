@@ -8,13 +8,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
-from service.engine.errors import UnknownModel
 from service.http.problems import PROBLEM_MEDIA_TYPE, Problem
 from service.http.state import service_of
 
 _PROBLEM: dict[str, Any] = {"model": Problem, "content": {PROBLEM_MEDIA_TYPE: {}}}
-# Of a folder's name, on any file system of ours; to ask for a longer one is an error of the system, not "no".
-MAX_NAME_BYTES = 255
 router = APIRouter(prefix="/admin", responses=dict.fromkeys((401, 403, 404, 409, 422, 503), _PROBLEM))
 Name = Annotated[str, Path(description="A folder under the bundles that the server was started with.", max_length=200)]
 
@@ -25,8 +22,6 @@ async def load(request: Request, name: Name) -> dict[str, Any]:
 
     Requests that were admitted are finished with the bundle that they were admitted with.
     """
-    if len(name.encode(errors="replace")) > MAX_NAME_BYTES:
-        raise UnknownModel(f"A folder's name has at most {MAX_NAME_BYTES} bytes, so there is none of that name.")
     engine = service_of(request).engine
     model = await asyncio.to_thread(engine.shelf.load, name)
     assert model.served is not None

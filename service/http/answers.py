@@ -20,6 +20,7 @@ from service.engine.portions import Facts, Portion, Summary, cut, facts_of, summ
 from service.engine.rows import Rows
 from service.http.encoders import Encoders
 from service.http.hangup import CLIENT_CLOSED_REQUEST, result_or_hangup, unless_hangup
+from service.http.quotas import deliver_rows
 from service.http.records import record_of
 from service.http.state import service_of
 
@@ -170,6 +171,7 @@ async def _encoded(request: Request, writer: Writer, n: int, portions: Portions)
             waiting += await pool.run(_size(item), writer.add, item)
             if done < n:
                 yield waiting
+                deliver_rows(request, item.n)  # the next chunk is asked for once this one was sent
                 waiting = b""
     if summary is None or done != n:
         raise IncompleteAnswer(f"the rows ended after {done} of {n}" + ("" if summary else ", without a summary"))

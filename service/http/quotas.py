@@ -94,8 +94,12 @@ class Lease:
         if self._account is not None:
             self._account.give_back(rows)
 
+    def deliver(self, rows: int) -> None:
+        """``rows`` of those charged are with the client: whatever comes, they are not given back."""
+        self._rows -= min(rows, self._rows)
+
     def close(self, refused: bool) -> None:
-        """The request is over; ``refused``: nothing was made for it."""
+        """The request is over; ``refused``: what was not delivered was made for nobody."""
         if self._account is not None:
             if refused:
                 self.give_back(self._rows)
@@ -123,11 +127,19 @@ class Quotas:
 def charge_rows(request: Request, rows: int) -> None:
     """Charge ``rows`` to the key of ``request``, just before they are asked of the engine. Raises ProblemError (429).
 
-    What ends in an error is given back; what a client that hangs up did not use is not.
+    What ends in an error is given back, but for rows that were delivered before it; what a client that hangs up did
+    not use is not.
     """
     lease = request.scope.get(LEASE)
     if isinstance(lease, Lease):
         lease.charge(rows)
+
+
+def deliver_rows(request: Request, rows: int) -> None:
+    """``rows`` of those that were charged are on their way to the client, before the answer is whole."""
+    lease = request.scope.get(LEASE)
+    if isinstance(lease, Lease):
+        lease.deliver(rows)
 
 
 def request_rate(quota: QuotaSettings) -> Rate | None:

@@ -200,6 +200,18 @@ def test_every_dial_is_a_flag_with_its_type() -> None:
         assert build_parser().parse_args([program, "--threads", "1"]).threads == 1
 
 
+def test_the_help_says_of_each_program_what_it_measures(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "ceiling What the client itself can do" in told
+    for work, _ in PROGRAMS.values():
+        assert told.count((sys.modules[work.__module__].__doc__ or "").strip().splitlines()[0]) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from books import books_balance
-from draws import draw
+from draws import ask, draw
 from gates import Gate, spoil
 from tiny_bundles import BATCH
 
-from service.engine import shelf
+from service.engine import decoding, shelf
 from service.engine.engine import Engine
 from service.engine.errors import DeadlineExceeded, DeadlineTooShort, GenerationFailed, OutOfMemory
 from service.engine.evaluations import DECODE, SCORE
@@ -163,6 +164,22 @@ def test_a_method_that_decodes_gets_smaller_blocks_too(
     assert books_balance(engine)
 
 
+def test_requests_from_before_the_batches_got_smaller_leave_no_larger_blocks_to_later_ones(
+    start: Start, monkeypatch: pytest.MonkeyPatch, toys: None
+) -> None:
+    engine = start()
+    spoil(engine.model("points").generator, monkeypatch, only_with(BATCH // 2, NO_MEMORY[0]))
+    with engine._queue._changed:
+        early = [ask(engine, 5 * BATCH, "picky") for _ in range(4)]  # too many rows for a turn in common
+    for future in early:
+        with pytest.raises(OutOfMemory, match="ask again"):
+            future.result(timeout=60)
+    assert draw(engine, 5 * BATCH, "picky").n == 5 * BATCH
+    served = engine.served("points")
+    assert served.batch_rows == engine._turns[0].decoder.most(served) == BATCH // 2
+    assert books_balance(engine)
+
+
 def test_latents_of_the_caller_get_smaller_batches_too(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = start()
     latents = engine.submit(SampleRequest(n=3 * BATCH, decode=False)).result(timeout=60).latents
@@ -191,6 +208,35 @@ def test_no_memory_for_the_weights_is_one_requests_failure(
     assert books_balance(engine)
 
 
+@pytest.mark.parametrize(("rows", "tries"), [(BATCH, 3), (1, 0)])  # BATCH / 2, / 4, / 8
+def test_where_no_batch_fits_it_is_told_without_a_warm_up_for_each_request(
+    start: Start, monkeypatch: pytest.MonkeyPatch, rows: int, tries: int
+) -> None:
+    engine, warm_up, warmed = start(batch_rows=rows), shelf.warm_up, list[int]()
+
+    def counted(*arguments: Any) -> Served:
+        warmed.append(1)
+        return warm_up(*arguments)
+
+    monkeypatch.setattr(shelf, "warm_up", counted)
+    with monkeypatch.context() as meanwhile:
+        for network in engine.model("images").networks.values():
+            spoil(network, meanwhile, lambda _: NO_MEMORY[0])
+        for request in (SampleRequest(1), SampleRequest(1, method="prior"), SampleRequest(1, method="prior", seed=1)):
+            for _ in range(2):
+                with pytest.raises(OutOfMemory, match="no memory") as refusal:
+                    engine.submit(request).result(timeout=60)
+                assert refusal.value.retry_after == decoding.REST_SECONDS
+        assert len(warmed) == tries
+        meanwhile.setattr(decoding, "REST_SECONDS", 0)
+        with pytest.raises(OutOfMemory):
+            engine.submit(SampleRequest(1)).result(timeout=60)
+        assert len(warmed) == 2 * tries
+    assert engine.submit(SampleRequest(2 * BATCH)).result(timeout=60).n == 2 * BATCH
+    assert engine.served("images").batch_rows == rows
+    assert books_balance(engine)
+
+
 def test_a_bundle_that_cannot_be_made_smaller_fails_its_request_and_not_the_loop(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,8 +244,9 @@ def test_a_bundle_that_cannot_be_made_smaller_fails_its_request_and_not_the_loop
     monkeypatch.setattr(shelf, "warm_up", mistaken)
     with monkeypatch.context() as meanwhile:
         spoil(engine.model("images").networks["importance"], meanwhile, lambda _: NO_MEMORY[0])
-        with pytest.raises(GenerationFailed, match="fits no smaller batch"):
-            engine.submit(SampleRequest(n=1, method="latentrs")).result(timeout=60)
+        for error, says in ((GenerationFailed, "fits no smaller batch"), (OutOfMemory, "no memory for any batch")):
+            with pytest.raises(error, match=says):  # it is not warmed up for the second one
+                engine.submit(SampleRequest(n=1, method="latentrs")).result(timeout=60)
     assert engine.unready() is None
     assert engine.submit(SampleRequest(n=1, method="latentrs")).result(timeout=60).n == 1
 

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from books import books_balance
 from conftest import Api
-from draws import ask
+from draws import ask, draw
 from gates import Gate, spoil
 from tiny_bundles import BATCH
 
+from service.engine import warmup
 from service.engine.engine import Engine
 from service.engine.errors import OutOfMemory, Overloaded
 from service.engine.evaluations import DECODE
@@ -159,22 +160,51 @@ def test_the_lease_of_a_reader_that_is_gone_ends() -> None:
     assert memory.taken == 0
 
 
-def test_an_answer_that_cannot_be_laid_out_fails_alone(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = start()
-    calls, lay_out = spoil(engine.model("points").generator, monkeypatch, lambda _: None), SampleJob._lay_out
+@pytest.fixture
+def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For answers of N samples."""
+    lay_out = SampleJob._lay_out
 
-    def no_room(job: SampleJob, portion: Portion) -> None:
+    def cramped(job: SampleJob, portion: Portion) -> None:
         if job.n == N:
             raise MemoryError
         lay_out(job, portion)
 
-    monkeypatch.setattr(SampleJob, "_lay_out", no_room)
+    monkeypatch.setattr(SampleJob, "_lay_out", cramped)
+
+
+@pytest.mark.usefixtures("no_room")
+def test_an_answer_that_cannot_be_laid_out_fails_alone(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = start()
+    calls = spoil(engine.model("points").generator, monkeypatch, lambda _: None)
     with engine._queue._changed:
         large, small = ask(engine, N, "prior"), ask(engine, 1, "prior")
     with pytest.raises(OutOfMemory, match="a format that streams"):
         large.result(timeout=60)
     assert small.result(timeout=60).n == 1
     assert calls == [BATCH], "nothing is decoded twice, and the device's batches stay as they are"
+    assert engine.served("points").batch_rows == BATCH
+    assert books_balance(engine)
+
+
+@pytest.mark.usefixtures("no_room", "toys")
+@pytest.mark.parametrize(("method", "seed"), [("prior", 1), ("picky", 1), ("picky", None), ("prior", None)])
+def test_wherever_its_rows_come_from_they_are_accounted_for(
+    start: Start, monkeypatch: pytest.MonkeyPatch, method: str, seed: int | None
+) -> None:
+    """From slots of its own, from a method that decodes, from a request that left."""
+    monkeypatch.setattr(warmup, "rows_mix", lambda *_: False)
+    engine = start()
+    with monkeypatch.context() as meanwhile:
+        gate = Gate(engine.model("points").generator, meanwhile)
+        left = ask(engine, 2 * N, "prior")
+        gate.wait()
+        assert left.cancel()
+        gate.let(1_000)
+        draw(engine, 1, "prior", decode=False)
+    assert engine.metrics.value("winnow_supply_rows", model="points") == BATCH
+    with pytest.raises(OutOfMemory, match="a format that streams"):
+        draw(engine, N, method, seed)
     assert engine.served("points").batch_rows == BATCH
     assert books_balance(engine)
 

@@ -13,6 +13,8 @@ from draws import Counter, Start, ask, decoded, draw, generate, wasted
 from tiny_bundles import BATCH, BLOCK
 from toy_methods import MOVING, PICKY
 
+from models.bundle import Bundle
+from sampling.method import Method
 from sampling.methods import METHODS
 from service.engine.errors import GenerationFailed, InvalidParameters, MethodUnavailable, Stalled
 from service.engine.fingerprint import code_digest
@@ -163,6 +165,20 @@ def test_a_method_is_bound_once_for_all_requests_alike(start: Start, monkeypatch
         draw(engine, 3, "moving", seed, steps=2)
     draw(engine, 3, "moving", steps=3)
     assert [parameters.steps for parameters in bound] == [2, 2, 3]  # seeded streams have blocks of their own size
+
+
+def test_a_request_that_names_no_method_asks_none_but_the_default_one(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, asked, missing = start(), list[str](), Method.missing
+
+    def counted(method: Method, bundle: Bundle) -> list[str]:
+        asked.append(method.name)
+        return missing(method, bundle)
+
+    monkeypatch.setattr(Method, "missing", counted)
+    assert [engine.resolve(model, None).method for model in ("points", "plain")] == ["latentrs", "prior"]
+    assert set(asked) <= {"latentrs", "prior"}
 
 
 @pytest.mark.parametrize(

@@ -214,6 +214,17 @@ def test_a_path_can_neither_forge_a_pretty_line_nor_a_field_nor_steer_the_termin
     assert PrettyFormatter().format(record).endswith(f"request  path={shown} status=404 models=['a b']")
 
 
+def test_a_traceback_can_neither_forge_a_pretty_line_nor_steer_the_terminal() -> None:
+    try:
+        raise ValueError("no\n12:00:00 info    request  path=/admin status=200\r12:00:00 info    \x1b[2J")
+    except ValueError as error:
+        record = logging.LogRecord("winnow", logging.ERROR, "", 0, "it broke", (), (ValueError, error, None))
+    first, *rest = PrettyFormatter().format(record).split("\n")
+    assert first.endswith("it broke")
+    assert "    ValueError: no" in rest
+    assert all(line.startswith("    ") and line.isprintable() for line in rest)
+
+
 def test_the_collector_passes_over_what_is_there_when_serving_begins() -> None:
     try:
         spare_the_collector()

@@ -108,16 +108,17 @@ def test_a_refused_request_gets_its_rows_back_and_a_served_one_does_not() -> Non
         bounded.enter().charge(1)
 
 
-@given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 99), st.booleans()), max_size=30))
-def test_nothing_is_given_back_that_was_not_charged(work: list[tuple[int, int, bool]]) -> None:
+@given(st.lists(st.tuples(st.integers(1, 50), *[st.integers(0, 99)] * 2, st.booleans()), max_size=30))
+def test_nothing_is_given_back_that_was_delivered_or_not_charged(work: list[tuple[int, int, int, bool]]) -> None:
     bounded = account(rows_per_minute=10_000)
     used = 0
-    for rows, unused, refused in work:
+    for rows, delivered, unused, refused in work:
         lease = bounded.enter()
         lease.charge(rows)
+        lease.deliver(delivered)
         lease.give_back(unused)
         lease.close(refused)
-        used += 0 if refused else rows - min(rows, unused)
+        used += min(rows, delivered) if refused else max(rows - unused, min(rows, delivered))
     bounded.enter().charge(10_000 - used)
     with pytest.raises(ProblemError):
         bounded.enter().charge(1)

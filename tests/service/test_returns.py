@@ -113,6 +113,16 @@ def test_rows_come_out_once_in_order_and_in_parts() -> None:
     assert sum(part.take.proposals for part in taken if part is not None) == pytest.approx(21)
 
 
+def test_what_lies_here_takes_the_memory_that_is_counted_and_not_that_of_the_whole_answer() -> None:
+    whole, returns = made(1_000), Returns(lambda *_: None)
+    weights = torch.ones(1_000)
+    assert returns.put(KEY, Returned("images", Take(whole.take.latents[:2], weights[:2], 6.0), whole.rows[:2]))
+    kept = returns.take(KEY, 2)
+    assert kept is not None and kept.take.weights is not None
+    assert kept.rows.base is None
+    assert [part.untyped_storage().nbytes() for part in (kept.take.latents, kept.take.weights)] == [8, 8]
+
+
 def test_what_lies_longest_makes_room() -> None:
     lost: list[tuple[str, int]] = []
     returns = Returns(lambda model, rows: lost.append((model, rows)), most_bytes=5 * ROW)

@@ -13,8 +13,9 @@ from gates import Gate
 from tiny_bundles import BATCH, POINT_GENERATOR, POINTS, never, uneven, write_bundle
 
 from models.registry import ARCHITECTURES
+from service.engine import turns
 from service.engine.engine import Engine
-from service.engine.errors import BrokenModel, CatalogError, ModelInUse, UnknownModel
+from service.engine.errors import BrokenModel, CatalogError, ModelInUse, Stalled, UnknownModel
 from service.engine.rows import SampleRequest
 
 Start = Callable[..., Engine]
@@ -152,7 +153,7 @@ def test_the_default_model_stays(start: Start, root: Path) -> None:
         start(root).shelf.unload("images")
 
 
-@pytest.mark.parametrize("name", ["..", ".", "", "../images", "/etc", "nowhere", "images/../points"])
+@pytest.mark.parametrize("name", ["..", ".", "", "../images", "/etc", "nowhere", "images/../points", "a" * 256])
 def test_only_folders_under_the_root_are_read(start: Start, root: Path, name: str) -> None:
     with pytest.raises(UnknownModel, match="no folder"):
         start(root).shelf.load(name)
@@ -168,6 +169,24 @@ def test_what_was_said_of_a_request_holds_although_the_model_was_replaced_since(
     assert engine.submit(request, choice).result(timeout=60).fingerprint == choice.served.fingerprint
     assert engine.submit(request).result(timeout=60).fingerprint == engine.fingerprints["points"]
     assert engine.fingerprints["points"] != choice.served.fingerprint
+
+
+def test_a_method_that_accepts_nothing_of_a_bundle_that_has_left_still_stalls(
+    start: Start, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bundle(root, "barren", POINTS, POINT_GENERATOR, never)
+    engine = start(root, max_proposals_per_sample=20)
+    monkeypatch.setattr(turns, "PROPOSE_SECONDS", 0.0)  # a block a turn
+    gate = Gate(engine.model("barren").networks["importance"], monkeypatch)
+    future = engine.submit(SampleRequest(1, "barren", "latentrs"))
+    gate.wait()
+    left = engine._queue.chore(lambda: engine.shelf._take_away("barren"))
+    gate.let(1_000)
+    with pytest.raises(Stalled, match="accepted 0 of"):
+        future.result(timeout=60)
+    assert left.done()
+    draw(engine, "images")
+    assert {supply.bundle.name for supply in engine._turns[0].supplies._supplies.values()} == {"images"}
 
 
 def test_a_bundle_that_has_left_keeps_no_pool(start: Start, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
