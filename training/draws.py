@@ -18,6 +18,7 @@ from sampling.draw import Cost
 from sampling.methods import METHODS, bind
 from sampling.sampler import draw
 from sampling.streams import BlockStream
+from training.data.dataset import Dataset
 from training.evaluation.blocks import Space, rows_of
 from training.evaluation.compare import BLOCKS, Table, compare
 from training.evaluation.drawing import SIZES, decode, stream_seed
@@ -102,17 +103,19 @@ def kept_table(
     blocks: int = BLOCKS,
     title: str = "quality of",
 ) -> Table:
-    """Every set of samples against ``real`` (as many rows, a whole number of ``blocks``), metrics kept by name.
+    """Every set of samples against ``real`` (as many rows, a whole number of ``blocks``), metrics kept.
 
+    They are found again by the samples themselves, not by a name under which others may have been drawn since.
     ``title`` tells results of one shelf apart that were measured in another space.
     """
     reference = rows_of(space, real, device)
     values = {}
     for name, samples in sets.items():
-        key = f"{title} {name} in {blocks} blocks"
+        rows = samples[: len(real)]
+        key = f"{title} {name} {Dataset(name, rows).digest} in {blocks} blocks"
         kept = shelf.result(key)
         if kept is None:
-            kept = compare(reference, rows_of(space, samples[: len(real)], device), {}, blocks).values["floor"]
+            kept = compare(reference, rows_of(space, rows, device), {}, blocks).values["floor"]
             shelf.keep_result(key, kept)
         values[name] = kept
     return Table(values, len(real) // blocks)

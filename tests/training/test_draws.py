@@ -9,7 +9,8 @@ import torch
 
 from models.bundle import load_bundle
 from sampling.draw import Cost
-from training.draws import Drawn, Shelf, label, make
+from training.draws import Drawn, Shelf, kept_table, label, make
+from training.evaluation.blocks import Space
 
 POINTS = Path(__file__).parents[2] / "bundles" / "gaussians-25"
 
@@ -49,3 +50,14 @@ def test_a_shelf_without_a_folder_keeps_nothing() -> None:
 
 def test_a_label_holds_the_method_and_its_settings() -> None:
     assert label("dot", {"steps": 2, "step_size": 0.01}) == "dot steps=2 step_size=0.01"
+
+
+def test_metrics_of_samples_drawn_anew_under_an_old_name_are_measured_anew(tmp_path: Path) -> None:
+    rows = [torch.randn(40, 2, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
+    shelf, space, cpu = Shelf(tmp_path), Space("samples", "raw coordinates", None), torch.device("cpu")
+
+    def energies(samples: torch.Tensor) -> object:
+        return kept_table(shelf, space, rows[0], {"ours": samples}, cpu, blocks=2).values["ours"]["energy_distance"]
+
+    first = energies(rows[1])
+    assert energies(rows[1]) == first != energies(rows[2])
