@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log
+from math import log, pi
 from typing import Any, Literal, get_args
 
 import torch
@@ -20,7 +20,12 @@ class ImportanceNetwork(nn.Module):
     Head ``bounded`` is cap * sigmoid(h), so w <= cap exactly. Head ``relu`` is max(h, 0) as published: the
     training clips it only softly, so w may exceed the cap (then the sampled law is min(w, cap) * prior).
     The published hidden layers are ReLU (``negative_slope`` 0) for the MNIST family, LeakyReLU(0.2) above.
+
+    ``frequencies`` > 0 gives the MLP sines and cosines of every coordinate beside the latent, at pi / 2 and its
+    doublings (Tancik et al. 2020): few coordinates with many narrow regions are otherwise learned very slowly.
     """
+
+    waves: torch.Tensor
 
     def __init__(
         self,
@@ -29,6 +34,7 @@ class ImportanceNetwork(nn.Module):
         head: Head = "bounded",
         cap: float = 3.0,
         negative_slope: float = 0.2,
+        frequencies: int = 0,
     ) -> None:
         super().__init__()
         if head not in get_args(Head):
@@ -42,8 +48,10 @@ class ImportanceNetwork(nn.Module):
             "head": head,
             "cap": cap,
             "negative_slope": negative_slope,
+            "frequencies": frequencies,
         }
-        self.body = leaky_mlp(latent_dim, tuple(hidden), 1, negative_slope)
+        self.register_buffer("waves", pi / 2 * 2.0 ** torch.arange(frequencies), persistent=False)
+        self.body = leaky_mlp(latent_dim * (1 + 2 * frequencies), tuple(hidden), 1, negative_slope)
         output = self.body[-1]
         assert isinstance(output, nn.Linear)
         nn.init.zeros_(output.weight)
@@ -51,8 +59,14 @@ class ImportanceNetwork(nn.Module):
 
     def score(self, z: torch.Tensor) -> torch.Tensor:
         """Pre-activation h(z), [n]: monotone in w and smooth where w saturates."""
-        h: torch.Tensor = self.body(z)
+        h: torch.Tensor = self.body(self._encoded(z))
         return h.squeeze(1)
+
+    def _encoded(self, z: torch.Tensor) -> torch.Tensor:
+        if not len(self.waves):
+            return z
+        angles = (z[:, :, None] * self.waves).flatten(1)
+        return torch.cat([z, angles.sin(), angles.cos()], dim=1)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """Importance weights [n] >= 0 of latents [n, latent_dim]."""

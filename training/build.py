@@ -68,19 +68,18 @@ class Recipe:
 COMPARED = (
     "energy-ladder", "energy", "energy-laplace", "transport", "transport-raw", "ratio", "adversarial", "paper"
 )  # fmt: skip
+PLANE_COMPARED = ("energy-ladder", "energy", "energy-ratio", "ratio", "transport", "adversarial")
 PLANE_CLASSIFIER = ClassifierConfig(steps=2_500, batch=256)
 RECIPES = {
     "fashion-mnist": Recipe("fashion-mnist", True, COMPARED, rows_per_real=30),
     "mnist": Recipe("mnist", True, COMPARED),
     "stacked-mnist": Recipe("stacked-mnist", True, COMPARED),
-    "gaussians-25": Recipe(
-        "gaussians-25", False, ("energy-ladder", "energy", "transport", "adversarial"), (64, 64, 64), PLANE_CLASSIFIER
-    ),
-    "swiss-roll": Recipe("swiss-roll", False, ("energy-ladder", "energy"), (64, 64, 64), PLANE_CLASSIFIER),
+    "gaussians-25": Recipe("gaussians-25", False, PLANE_COMPARED, (64, 64, 64), PLANE_CLASSIFIER),
+    "swiss-roll": Recipe("swiss-roll", False, PLANE_COMPARED, (64, 64, 64), PLANE_CLASSIFIER),
     "digits": Recipe(
         "digits",
         True,
-        ("energy-ladder", "energy", "energy-laplace"),
+        ("energy-ladder", "energy", "energy-laplace", "energy-ratio"),
         (64, 64, 64),
         ClassifierConfig(steps=1_000, critic_steps=500),
     ),

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from training.gan import GanConfig
-from training.weights.config import AdversarialConfig, EnergyConfig, RatioConfig, TransportConfig, WeightsConfig
+from training.weights.config import (
+    AdversarialConfig,
+    EnergyConfig,
+    EnergyRatioConfig,
+    RatioConfig,
+    TransportConfig,
+    WeightsConfig,
+)
 
 CNN28 = GanConfig(data="", generator_config={"norm": True}, steps=50_000)
 PLANE = GanConfig(
@@ -115,6 +122,7 @@ _WEIGHTS = {
     "energy-laplace": WeightsConfig(EnergyConfig(kernel="laplace"), lr=ENERGY_LR),
     "energy-whitened": WeightsConfig(EnergyConfig(whiten=True), lr=ENERGY_LR),
     "energy-batch": WeightsConfig(EnergyConfig(reference_rows=0)),
+    "energy-ratio": WeightsConfig(EnergyRatioConfig(), lr=ENERGY_LR, steps=3_000),
     "transport": WeightsConfig(TransportConfig()),
     "transport-raw": WeightsConfig(TransportConfig(null_subtraction=False)),
     "transport-debiased": WeightsConfig(TransportConfig(null_subtraction=False, debiased_cost=True)),

@@ -18,13 +18,14 @@ from training.data.dataset import Dataset
 from training.data.synthetic import standard_normal
 from training.metrics.discrepancy import energy_distance
 from training.randomness import step_generator
-from training.weights.config import TransportConfig, WeightsConfig
+from training.weights.config import EnergyRatioConfig, TransportConfig, WeightsConfig
 from training.weights.problem import Problem
 
 DIMS = (2, 8, 32, 64)
 DATA_ROWS = 6_000
 DATA_SEED, FRESH_SEED, LATENT_SEED, COIN_SEED = 1, 2, 3_000_001, 3_000_002
 JUNK_SHARE = 0.4
+BATCH = 512
 SHIFT = 3.2
 """Length of the shift whatever the dimension: in 2-D shifted junk is off the data, in 64-D it hides in its bulk."""
 MODE_DISTANCE = 5.0
@@ -130,7 +131,11 @@ def sized(config: WeightsConfig, steps: int = 200) -> WeightsConfig:
         held_out_rows=1_500,
         held_out_real=1_500,
     )
-    objective = replace(config.objective, batch=min(512, config.objective.batch))
+    objective = config.objective
+    if isinstance(objective, EnergyRatioConfig):
+        parts = replace(objective.energy, batch=BATCH), replace(objective.ratio, batch=BATCH)
+        return replace(config, objective=replace(objective, energy=parts[0], ratio=parts[1]))
+    objective = replace(objective, batch=min(BATCH, objective.batch))
     if isinstance(objective, TransportConfig):
         objective = replace(objective, batches=10, held_out_batches=2, real_rows=400)
     return replace(config, objective=objective)

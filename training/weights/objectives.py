@@ -12,10 +12,10 @@ from torch import nn
 from models.importance import ImportanceNetwork
 from training.features import features_of
 from training.weights.adversarial import AdversarialObjective
-from training.weights.config import AdversarialConfig, EnergyConfig, RatioConfig, WeightsConfig
+from training.weights.config import AdversarialConfig, EnergyConfig, EnergyRatioConfig, RatioConfig, WeightsConfig
 from training.weights.energy import EnergyObjective
 from training.weights.problem import Problem, make_pool
-from training.weights.ratio import ratio_objective
+from training.weights.ratio import energy_ratio_objective, ratio_objective
 from training.weights.spaces import feature_space
 from training.weights.transport import transport_objective
 
@@ -46,6 +46,8 @@ def make_objective(config: WeightsConfig, problem: Problem, network: ImportanceN
         return EnergyObjective(settings, pool, real, widths)
     if isinstance(settings, RatioConfig):
         return ratio_objective(settings, pool, real, network, config.seed)
+    if isinstance(settings, EnergyRatioConfig):
+        return energy_ratio_objective(settings, pool, real, network, config.seed, widths)
     return transport_objective(settings, pool, real, network, config.seed)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, is_dataclass
 from typing import get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -16,7 +16,7 @@ def with_options(objective: Objective, pairs: Iterable[tuple[str, str]]) -> Obje
     """``objective`` with the fields named in ``pairs``; "," separates the values of a list. Raises TrainingRefused."""
     kind = type(objective)
     hints = get_type_hints(kind)
-    known = [field.name for field in fields(objective) if field.name != "name"]
+    known = [field.name for field in fields(objective) if field.name != "name" and not is_dataclass(hints[field.name])]
     values, given = asdict(objective), set()
     for name, text in pairs:
         if name in given:

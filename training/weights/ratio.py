@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
+from math import log
 
 import torch
 from torch import nn
@@ -13,7 +15,8 @@ from models.mlp import leaky_mlp
 from training.errors import TrainingRefused
 from training.logistic import fit_logistic, log_loss
 from training.randomness import step_generator
-from training.weights.config import RatioConfig
+from training.weights.config import EnergyRatioConfig, RatioConfig
+from training.weights.energy import EnergyObjective
 from training.weights.problem import Pool
 from training.weights.targets import Targets, TargetsObjective
 
@@ -28,15 +31,56 @@ def ratio_objective(
     config: RatioConfig, pool: Pool, real: torch.Tensor, network: ImportanceNetwork, seed: int
 ) -> TargetsObjective:
     """Targets min(cap, c r(y)) with mean one, r the density ratio of data to generated samples."""
+    return _fit(config, pool, crossed_log_ratio(config, pool.features, real, seed).values, network)
+
+
+@dataclass(frozen=True)
+class PulledObjective:
+    """An energy objective, and with weight ``pull`` the fit to the ratio's targets.
+
+    The energy distance sees well how much mass is where and badly how narrow a mode is; a classifier the reverse: its
+    errors between modes far apart cost its log loss little.
+    """
+
+    energy: EnergyObjective
+    ratio: TargetsObjective
+    pull: float
+
+    def loss(self, network: ImportanceNetwork, rng: torch.Generator) -> torch.Tensor:
+        return self.energy.loss(network, rng) + self.pull * self.ratio.loss(network, rng)
+
+
+def energy_ratio_objective(
+    config: EnergyRatioConfig,
+    pool: Pool,
+    real: torch.Tensor,
+    network: ImportanceNetwork,
+    seed: int,
+    widths: tuple[int, ...] = (),
+) -> PulledObjective:
+    """``pool`` and the features ``real`` [n, f] of the data; ``widths`` of the spaces in f."""
+    found = crossed_log_ratio(config.ratio, pool.features, real, seed)
+    ratio = _fit(config.ratio, pool, found.values, network)
+    return PulledObjective(EnergyObjective(config.energy, pool, real, widths), ratio, config.pull * found.information)
+
+
+def _fit(config: RatioConfig, pool: Pool, log_ratio: torch.Tensor, network: ImportanceNetwork) -> TargetsObjective:
     if network.head != "bounded":
         raise TrainingRefused("the ratio objective fits cap * sigmoid(h): use the bounded head")
-    log_ratio = crossed_log_ratio(config, pool.features, real, seed)
     weights = capped_ratio(log_ratio, network.cap)
     offset = torch.zeros(len(weights), device=weights.device)
     return TargetsObjective(Targets(pool.latents, weights), offset, network.cap, config.batch)
 
 
-def crossed_log_ratio(config: RatioConfig, fake: torch.Tensor, real: torch.Tensor, seed: int) -> torch.Tensor:
+@dataclass(frozen=True)
+class LogRatio:
+    """``values`` [N] of generated rows; ``information``: the share of log 2 that they take off the log loss."""
+
+    values: torch.Tensor
+    information: float
+
+
+def crossed_log_ratio(config: RatioConfig, fake: torch.Tensor, real: torch.Tensor, seed: int) -> LogRatio:
     """log density ratio [N] of the data ``real`` [n, f] to the generated rows ``fake`` [N, f].
 
     Two halves of each: the classifier of one half stops early on the other one's log loss, is calibrated on it
@@ -49,10 +93,13 @@ def crossed_log_ratio(config: RatioConfig, fake: torch.Tensor, real: torch.Tenso
         for k, rows in enumerate((real, fake))
     ]
     found = torch.zeros(len(fake), dtype=torch.float64, device=fake.device)
+    information = 0.0
     for side in (0, 1):
         one, other = ((real[halves[0][k]], fake[halves[1][k]]) for k in (side, 1 - side))
-        found[halves[1][1 - side]] = _half_log_ratio(config, one, other, (seed, side))
-    return found
+        half = _half_log_ratio(config, one, other, (seed, side))
+        found[halves[1][1 - side]] = half.values
+        information += half.information / 2
+    return LogRatio(found, information)
 
 
 def capped_ratio(log_ratio: torch.Tensor, cap: float) -> torch.Tensor:
@@ -73,7 +120,7 @@ def _half_log_ratio(
     own: tuple[torch.Tensor, torch.Tensor],
     other: tuple[torch.Tensor, torch.Tensor],
     stream: tuple[int, int],
-) -> torch.Tensor:
+) -> LogRatio:
     """Of the generated rows of ``other`` (real, fake), by a classifier trained on ``own``."""
     network = _classifier(config, own[0].shape[1], stream).to(own[0].device)
     best, best_loss, since = copy.deepcopy(network), float("inf"), 0
@@ -98,8 +145,10 @@ def _half_log_ratio(
                 break
     real_scores, fake_scores = _scores(best, other[0]), _scores(best, other[1])
     if not float(torch.cat([real_scores, fake_scores]).std()) > 0:
-        return torch.zeros(len(fake_scores), dtype=torch.float64, device=fake_scores.device)
-    return fit_logistic(real_scores[:rows], fake_scores[:rows]).log_ratio(fake_scores)
+        return LogRatio(torch.zeros(len(fake_scores), dtype=torch.float64, device=fake_scores.device), 0.0)
+    fit = fit_logistic(real_scores[:rows], fake_scores[:rows])
+    left = log_loss(fit.log_ratio(real_scores[:rows]), fit.log_ratio(fake_scores[:rows])) / log(2)
+    return LogRatio(fit.log_ratio(fake_scores), max(0.0, 1 - left))
 
 
 def _classifier(config: RatioConfig, width: int, stream: tuple[int, int]) -> nn.Module:

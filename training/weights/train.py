@@ -90,14 +90,18 @@ def _key(config: WeightsConfig, problem: Problem) -> str:
 
 def _fresh(config: WeightsConfig, problem: Problem) -> ImportanceNetwork:
     torch.manual_seed(config.seed)
-    network = ImportanceNetwork(problem.prior.dim, config.hidden, config.head, config.cap, config.negative_slope)
+    dim = problem.prior.dim
+    network = ImportanceNetwork(
+        dim, config.hidden, config.head, config.cap, config.negative_slope, config.frequencies_in(dim)
+    )
     return network.to(problem.device)
 
 
 def _start(config: WeightsConfig, problem: Problem, out: Path, pools: Path) -> ImportanceNetwork:
     """Weights of the settings to start from, for the same network and rows."""
     assert config.start is not None
-    same = ("hidden", "negative_slope", "head", "cap", "spaces", "pool_rows", "held_out_rows", "held_out_real", "seed")
+    same = ("hidden", "negative_slope", "head", "cap", "frequencies", "spaces", "pool_rows", "held_out_rows",
+            "held_out_real", "seed")  # fmt: skip
     start = replace(config.start, **{name: getattr(config, name) for name in same})
     return train_weights(start, problem, out / START_FOLDER, pools).network.to(problem.device)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from training.presets import DEFAULT_OBJECTIVE, WEIGHTS_PRESETS
-from training.weights.config import AdversarialConfig, EnergyConfig, RatioConfig, TransportConfig
+from training.weights.config import AdversarialConfig, EnergyConfig, EnergyRatioConfig, RatioConfig, TransportConfig
 from training.weights.options import with_options
 
 
@@ -17,6 +17,7 @@ def test_options_change_what_they_name_and_nothing_else() -> None:
     )
     assert with_options(RatioConfig(), [("hidden", "32")]) == RatioConfig(hidden=(32,))
     assert with_options(AdversarialConfig(), []) == AdversarialConfig()
+    assert with_options(EnergyRatioConfig(), [("pull", "0.5")]) == EnergyRatioConfig(pull=0.5)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,11 @@ def test_an_option_that_cannot_be_is_named(pair: tuple[str, str], says: str) -> 
     with pytest.raises(ValueError) as refused:
         with_options(TransportConfig(), [pair])
     assert says in str(refused.value)
+
+
+def test_a_part_that_has_options_of_its_own_is_none() -> None:
+    with pytest.raises(ValueError, match=r"energy-ratio has no option 'ratio'; it has: pull$"):
+        with_options(EnergyRatioConfig(), [("ratio", "2")])
 
 
 PUBLISHED = {
