@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import torch
@@ -9,19 +10,22 @@ import torch
 from models.bundle import Bundle
 from training.data.catalog import fixed_split
 from training.data.dataset import DataError, Dataset
-from training.evaluation.blocks import Space, rows_of
+from training.evaluation.blocks import Rows, Space, rows_of
 from training.evaluation.compare import BLOCKS, compare
-from training.evaluation.drawing import draw_method
+from training.evaluation.coupling import couple
+from training.evaluation.drawing import DECODE_BLOCK, decode_latents
 from training.evaluation.gate import Limits
-from training.evaluation.report import Options, floor_of, gate_of, rows_for, shuffled, spaces_of, summarise
+from training.evaluation.report import floor_of, gate_of, shuffled, spaces_of, summarise
+from training.randomness import step_generator
 
 GATE_SPLIT_SEED = 8
-GATE_ROWS, GATE_SHARE = 5_000, 5
-"""Real rows of the gate: at most a fifth of the data. 5,000 with 20,000 samples a side take two minutes on a core."""
-GATE_ROWS_PER_REAL = 4
+GATE_ROWS, GATE_SHARE = 10_000, 5
+"""Real rows of the gate: at most a fifth of the data."""
+GATE_ROWS_PER_REAL = 10
 LEAST_BLOCK = 20
 """With fewer real rows a block the interval of recall is wider than any limit on its loss: nothing could pass."""
-SEED_OFFSET = 2_000_002
+SEED_OFFSET, COIN_STEP = 2_000_002, 2**32
+"""Streams of the run's seed: blocks of latents are steps 0, 1, ...; the coins are a step that these never reach."""
 
 
 def split_for_gate(data: Dataset) -> tuple[Dataset, Dataset]:
@@ -56,15 +60,13 @@ def check_weights(
 ) -> dict[str, Any]:
     """The verdict on ``bundle``'s w, in ``space`` (default: the last of its own), and the numbers it rests on.
 
+    Prior and latentRS are coupled: for as many rows as their laws allow they draw the same latent.
     ``held_out``, ``rest``: of ``split_for_gate``; real rows of the floor come from the rest.
     """
     space = space or spaces_of(bundle)[-1]
     real = shuffled(held_out)
-    n = rows_for([space], len(real), Options(rows_per_real=GATE_ROWS_PER_REAL))
-    drawn = {
-        name: draw_method(bundle, name, n, seed + SEED_OFFSET, [space], device).rows[space.name]
-        for name in ("prior", "latentrs")
-    }
+    n = GATE_ROWS_PER_REAL * len(real)
+    drawn = draw_pair(bundle, space, n, seed + SEED_OFFSET, device)
     floor = floor_of(rest, n)
     reals, others = (rows_of(space, data.samples, device) for data in (real, floor))
     table = compare(reals, others, drawn)
@@ -77,3 +79,20 @@ def check_weights(
         "methods": section["methods"],
         "minus_prior": section["minus_prior"],
     }
+
+
+def draw_pair(bundle: Bundle, space: Space, n: int, seed: int, device: torch.device) -> dict[str, Rows]:
+    """``n`` rows each of "prior" and "latentrs", coupled: they differ in as few as can be."""
+    importance = bundle.importance
+    assert importance is not None
+    blocks = count()
+
+    def propose(rows: int) -> torch.Tensor:
+        return bundle.prior.sample(rows, step_generator(seed, next(blocks))).to(device)
+
+    pair = couple(propose, importance, importance.cap, n, step_generator(seed, COIN_STEP))
+    base, others = (
+        Rows.joined([rows_of(space, decode_latents(bundle, block), device) for block in latents.split(DECODE_BLOCK)])
+        for latents in (pair.base, pair.others)
+    )
+    return {"prior": base, "latentrs": pair.filtered(base, others)}

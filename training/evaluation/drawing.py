@@ -87,13 +87,17 @@ def _measured(bundle: Bundle, make: Callable[[], Draw], spaces: list[Space], dev
     return Drawn(len(drawn.latents), drawn.weights, rows, drawn.cost, seconds, drawn.samples is not None)
 
 
-@torch.no_grad()
 def decode(bundle: Bundle, drawn: Draw, rows: slice = slice(None)) -> torch.Tensor:
     """Samples of a draw; images as the server would send them (uint8), so that metrics see what users get."""
     if drawn.samples is not None:
-        samples = drawn.samples[rows].cpu()
-    else:
-        samples = torch.cat([bundle.generator(block).cpu() for block in drawn.latents[rows].split(DECODE_BLOCK)])
+        return as_delivered(bundle, drawn.samples[rows])
+    return decode_latents(bundle, drawn.latents[rows])
+
+
+@torch.no_grad()
+def decode_latents(bundle: Bundle, latents: torch.Tensor) -> torch.Tensor:
+    """What latents [n, d] decode to, as a user gets it."""
+    samples = torch.cat([bundle.generator(block).cpu() for block in latents.split(DECODE_BLOCK)])
     return as_delivered(bundle, samples)
 
 
