@@ -143,7 +143,8 @@ class Metrics:
         )
         self.pool_requests = self._make(
             Counter, "winnow_pool_requests", "requests",
-            "Unseeded requests, by whether the stock held all they asked for.", {"result": POOL_RESULTS},
+            "Unseeded requests that a stock is kept for, by whether it held what their first batch takes.",
+            {"result": POOL_RESULTS},
         )  # fmt: skip
 
     def _device(self) -> None:
