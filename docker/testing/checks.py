@@ -28,7 +28,7 @@ CHECKS: tuple[Callable[[], str], ...] = (
     observing.an_endpoint_in_the_environment_gets_the_traces,
     observing.grafana_finds_its_dashboards_and_reaches_prometheus,
     hardening.grafana_knows_no_password,
-    limits.two_cpus_give_as_many_threads_as_this_machine_has_up_to_two,
+    limits.two_cpus_give_as_many_threads_as_the_container_may_use_up_to_two,
     limits.memory_stays_under_the_limit_under_load,
     limits.a_process_over_the_limit_is_killed,
     running.one_cpu_gives_one_thread_and_a_folder_of_models_is_served,

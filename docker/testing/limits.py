@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 
-from stack import IMAGE, IMAGE_BYTES, LOAD, WINNOW, docker, fetch, fetch_json, inspect, process_one, rows_of
+from stack import IMAGE, IMAGE_BYTES, LOAD, WINNOW, docker, fetch, fetch_json, inside, inspect, process_one, rows_of
 
 MEMORY_BYTES = 2 * 2**30  # the limit in docker-compose.yml
 KILLED = 137
 
 
-def two_cpus_give_as_many_threads_as_this_machine_has_up_to_two() -> str:
+def two_cpus_give_as_many_threads_as_the_container_may_use_up_to_two() -> str:
     threads = fetch_json(f"{WINNOW}/info")["environment"]["threads"]
-    assert threads == min(2, os.cpu_count() or 1), threads
+    assert threads == min(2, int(inside("winnow", "nproc"))), threads
     return f"{threads}"
 
 
