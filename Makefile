@@ -52,7 +52,7 @@ containers:
 sbom: $(VENV)/.audit
 	$(PYTHON) -m venv --clear $(VENV)/service
 	$(VENV)/service/bin/python -m pip install $(QUIET) -c requirements.lock $(TORCH_PIP_ARGS) torch
-	$(VENV)/service/bin/python -m pip install $(QUIET) -c requirements.lock .
+	$(VENV)/service/bin/python -m pip install $(QUIET) -c requirements.lock '.[otel]'
 	$(VENV)/service/bin/python -m pip uninstall --quiet --yes pip
 	rm -rf build/lib build/bdist.*
 	mkdir -p build

@@ -20,7 +20,7 @@ import torch
 from benchmarks.ablation_bundles import Sizes, bundle_page, plane_bundles
 from benchmarks.ablation_cases import cases_page
 from training.draws import Shelf
-from training.pages import write_block
+from training.pages import publish
 from training.presets import WEIGHTS_PRESETS
 from training.weights.cases import DIMS, KINDS
 from winnow.commands.arguments import whole
@@ -81,14 +81,9 @@ def run(args: argparse.Namespace) -> str:
 def main(arguments: list[str] | None = None) -> int:
     args = parse(arguments)
     program = f"{PROGRAM} {args.what}" + (f" --data {args.data}" if args.what == "images" else "")
-    if args.out:
-        write_block(args.out, program, None)  # before the measurement: a page without markers is told at once
     if args.threads:
         torch.set_num_threads(args.threads)
-    text = run(args)
-    print(text)
-    if args.out:
-        write_block(args.out, program, text)
+    publish(args.out, program, lambda: run(args))
     return 0
 
 

@@ -33,7 +33,7 @@ from sampling.streams import BlockStream
 from training.device import choose_device
 from training.draws import Shelf
 from training.metrics.intervals import student_interval
-from training.pages import write_block
+from training.pages import publish
 
 PROGRAM = "benchmarks.cost"
 PAIRS, LEAST_PAIRS, WARM_UP = 20, 5, 2
@@ -178,7 +178,7 @@ def words(bundle: Bundle, rows: list[dict[str, Any]], device: torch.device) -> s
     )
 
 
-def main() -> int:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, default=Path("bundles/fashion-mnist"))
     parser.add_argument("--random", choices=SIZES, help="a generator of this size with random weights instead")
@@ -193,9 +193,11 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="the rows as JSON, too")
     parser.add_argument("--keep", type=Path, help="folder for measured rows: a stopped run goes on where it was")
     parser.add_argument("--out", type=Path, help="page with the marker of this program, as docs/methods.md")
-    args = parser.parse_args()
-    if args.out:
-        write_block(args.out, PROGRAM, None)  # before the measurement: a page without markers is told at once
+    return parser.parse_args()
+
+
+def run(args: argparse.Namespace) -> str:
+    """What was measured, in words; each row is told when it is there."""
     device = choose_device(args.device, args.threads)
     bundle = random_bundle(args.random, device) if args.random else load_bundle(args.bundle, device)
     sizes = BlockSizes(latents=args.block)
@@ -208,13 +210,15 @@ def main() -> int:
             shelf.keep_result(f"{method} {batch}", row)
             rows.append(row)
             print(table(rows[-1:]).splitlines()[-1], flush=True)
-    text = words(bundle, rows, device)
-    print(text)
     if args.json:
         facts = {"bundle": bundle.name, "digest": bundle.digest, "device": str(device), "sizes": asdict(sizes)}
         args.json.write_text(json.dumps({**facts, "rows": rows}, indent=2) + "\n")
-    if args.out:
-        write_block(args.out, PROGRAM, text)
+    return words(bundle, rows, device)
+
+
+def main() -> int:
+    args = parse()
+    publish(args.out, PROGRAM, lambda: run(args))
     return 0
 
 

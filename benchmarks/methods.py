@@ -32,7 +32,7 @@ from training.device import choose_device
 from training.draws import Drawn, Shelf, kept_table, label, make, shelf_of
 from training.evaluation.compare import BLOCKS, Table
 from training.evaluation.report import FLOOR_SEED, SHUFFLE_SEED, spaces_of
-from training.pages import write_block
+from training.pages import publish
 
 PROGRAM = "benchmarks.methods"
 DATA = "fashion-mnist"
@@ -194,11 +194,8 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> int:
-    args = parse()
-    program = PROGRAM if args.data == DATA else f"{PROGRAM} --data {args.data}"
-    if args.out:
-        write_block(args.out, program, None)  # before the measurement: a page without markers is told at once
+def run(args: argparse.Namespace) -> str:
+    """The tables of one bundle."""
     device = choose_device(args.device, args.threads)
     bundle = load_bundle(args.bundle, device)
     train, test = load(args.data, "train"), load(args.data, "test")
@@ -216,10 +213,13 @@ def main() -> int:
             tables.setdefault(title, []).append(entries[name])
     table = quality(bench, train, test, list(entries.values()))
     facts = {"bundle": bundle.name, "digest": bundle.digest[:12], "torch": torch.__version__}
-    text = page(bench, tables, table, facts)
-    print(text)
-    if args.out:
-        write_block(args.out, program, text)
+    return page(bench, tables, table, facts)
+
+
+def main() -> int:
+    args = parse()
+    program = PROGRAM if args.data == DATA else f"{PROGRAM} --data {args.data}"
+    publish(args.out, program, lambda: run(args))
     return 0
 
 

@@ -22,7 +22,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from benchmarks.serving import ceiling, drain, fairness, hangups, mixed, overload, seeds, throughput
+from benchmarks.serving import ceiling, drain, fairness, hangups, metering, mixed, overload, seeds, throughput
 from benchmarks.serving.machine import moment, others
 from benchmarks.serving.processes import ServerFailed, Target
 from benchmarks.serving.report import Report
@@ -37,6 +37,7 @@ PROGRAMS: dict[str, tuple[Callable[[Target, Any], Coroutine[Any, Any, Report]], 
     "hangups": (hangups.measure, hangups.Settings),
     "drain": (drain.measure, drain.Settings),
     "seeds": (seeds.measure, seeds.Settings),
+    "metrics": (metering.measure, metering.Settings),
     "ceiling": (ceiling.measure, ceiling.Settings),
 }
 

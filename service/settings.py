@@ -190,8 +190,8 @@ class Settings(BaseSettings):
     """Where networks run: `cpu`, `cuda:0`, `cuda:0,cuda:1`; `auto` is every CUDA device, or the CPU without one."""
     log: Literal["auto", "json", "pretty"] = "auto"
     """Form of the log lines; `auto` is `pretty` on a terminal and `json` elsewhere."""
-    tracing: bool = False
-    """Send OpenTelemetry traces (needs the extra `otel`); OTEL_EXPORTER_OTLP_ENDPOINT says where."""
+    tracing: bool | None = None
+    """Send OpenTelemetry traces (needs the extra `otel`); unless set, where OTEL_EXPORTER_OTLP_ENDPOINT is."""
     allow_rejected_weights: bool = False
     """Serve importance weights that the quality gate rejected; without it their methods are `method_unavailable`."""
     http: HttpSettings = HttpSettings()

@@ -5,6 +5,7 @@ Spans are made when a request is over, from the times that its record holds: not
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from time import perf_counter, time_ns
@@ -17,13 +18,38 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
 Attributes = Mapping[str, str | int | float | bool]
+logger = logging.getLogger("winnow.tracing")
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+
+
+def tracer(wanted: bool | None) -> Tracer | None:
+    """None without traces. ``wanted`` None: where the environment names an endpoint; what is in the way is then a line
+    of the log, while a wish that cannot be met raises SettingsRefused."""
+    endpoint = next((name for name in ENDPOINTS if os.environ.get(name)), None)
+    exporter = os.environ.get("OTEL_TRACES_EXPORTER") or "otlp"
+    asked = wanted if wanted is not None else endpoint is not None and exporter == "otlp"
+    if not asked or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return None
+    try:
+        return otlp_provider().get_tracer("winnow")
+    except SettingsRefused as error:
+        if wanted:
+            raise
+        logger.warning("no traces, although %s is set: %s", endpoint, error)
+        return None
 
 
 def otlp_provider() -> TracerProvider:
     """Spans go out in the background by OTLP over HTTP; OTEL_EXPORTER_OTLP_* say where, OTEL_SERVICE_NAME as what.
 
-    Raises SettingsRefused without the extra.
+    Raises SettingsRefused without the extra, or where another protocol is wanted.
     """
+    protocols = [os.environ.get(f"OTEL_EXPORTER_OTLP_{name}") for name in ("TRACES_PROTOCOL", "PROTOCOL")]
+    if next(filter(None, protocols), "") == "grpc":
+        raise SettingsRefused(
+            "traces go by HTTP, not gRPC: set OTEL_EXPORTER_OTLP_PROTOCOL to http/protobuf and the endpoint to the "
+            "collector's port for HTTP (4318 as a rule), or set tracing off"
+        )
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import SERVICE_NAME, Resource

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 END = "<!-- end of table -->"
@@ -36,3 +38,14 @@ def write_block(page: Path, program: str, content: str | None) -> None:
             page.write_text(text)
     except (OSError, ValueError) as error:
         raise SystemExit(f"--out {page}: {error}") from error
+
+
+def publish(page: Path | None, program: str, make: Callable[[], str]) -> None:
+    """Print what ``make`` returns, and put it between the markers of ``program`` in ``page``. Raises SystemExit without
+    them, before the hours that ``make`` may take."""
+    if page is not None:
+        write_block(page, program, None)
+    text = make()
+    sys.stdout.write(f"{text}\n")
+    if page is not None:
+        write_block(page, program, text)

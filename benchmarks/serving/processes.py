@@ -38,12 +38,14 @@ class Target:
     """What to measure: a server of our own over ``bundle`` (None: the random 128x128x3 generator), or one at ``url``.
 
     ``threads``: of torch, also in what the server is compared with. ``arguments`` go to ``winnow serve``.
+    ``switchable``: its metrics can be silenced.
     """
 
     bundle: Path | None
     threads: int
     url: str | None = None
     arguments: tuple[str, ...] = ()
+    switchable: bool = False
 
 
 class Server:
@@ -77,8 +79,11 @@ class Server:
                 os.kill(pid, signal.SIGCONT)
 
     def terminate(self) -> None:
-        assert self._process is not None, "only a server of our own is told to stop"
-        self._process.send_signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None, "only a server of our own gets signals"
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         """At once, with all its processes."""
@@ -135,11 +140,12 @@ def serving(target: Target) -> Iterator[Server]:
 
 def serve_command(target: Target, folder: Path, port: int) -> list[str]:
     """``winnow serve``; the random generator is written to ``folder`` and served by a host that knows its network."""
-    module, bundles = "winnow", target.bundle
+    bundles = target.bundle
+    module = "benchmarks.serving.host" if bundles is None or target.switchable else "winnow"
     if bundles is None:
         from benchmarks.workloads import write_random_bundle
 
-        module, bundles = "benchmarks.serving.host", write_random_bundle(folder / "bundles")
+        bundles = write_random_bundle(folder / "bundles")
     return [
         sys.executable, "-m", module, "serve", "--bind", f"127.0.0.1:{port}", "--bundles", str(bundles.resolve()),
         "--threads", str(target.threads), "--log", "json", *target.arguments,

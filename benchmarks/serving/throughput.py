@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from time import perf_counter
 
 from benchmarks.serving.abilities import Abilities, abilities, sample_target
 from benchmarks.serving.client import Ask, Client, ask_blocking
-from benchmarks.serving.estimates import Bounds, bootstrap_difference, quantile, ratio_interval
+from benchmarks.serving.estimates import bootstrap_difference, quantile
 from benchmarks.serving.exposition import batch_rows, scrape
 from benchmarks.serving.processes import Server, Target, Worker
 from benchmarks.serving.report import Report, markdown_table, milliseconds
 from benchmarks.serving.windows import (
+    HEADINGS,
     MeasurementFailed,
     Side,
-    Window,
     bare,
     capacity,
     interleave,
     over_http,
+    ratios,
+    row,
     under_test,
 )
 
@@ -83,33 +84,14 @@ async def _bulk(
     for name, first, second, goal in cases:
         await first()
         pairs = await interleave(first, second, settings.pairs)
-        speed, cpu = _ratios(pairs)
-        table.append(_row(name, pairs, speed, cpu))
+        speed, cpu = ratios(pairs)
+        table.append(row(name, pairs, speed, cpu))
         report.facts[name] = {"speed": speed, "cpu": cpu, "pairs": [[asdict(w) for w in pair] for pair in pairs]}
         if goal is not None:
             report.goal(
                 f"{name} at least {goal}: {speed} in images a second, {cpu or '-'} in CPU time", speed.value >= goal
             )
-    headings = ("what", "images/s", "against", "ratio, 97%", "CPU ms/image", "against", "ratio of CPU, 97%", "pairs")
-    report.tables.append(markdown_table(headings, table))
-
-
-def _ratios(pairs: Sequence[tuple[Window, Window]]) -> tuple[Bounds, Bounds | None]:
-    """Speed of the first over the second; CPU time of the second over the first (so both grow with what is good)."""
-    speed = ratio_interval([first.rate for first, _ in pairs], [second.rate for _, second in pairs])
-    if any(not window.cpu > 0 for pair in pairs for window in pair):  # NaN: somebody else's server
-        return speed, None
-    return speed, ratio_interval([second.cpu_each for _, second in pairs], [first.cpu_each for first, _ in pairs])
-
-
-def _row(name: str, pairs: Sequence[tuple[Window, Window]], speed: Bounds, cpu: Bounds | None) -> tuple[str, ...]:
-    sides = [
-        Window(sum(w.images for w in side), sum(w.seconds for w in side), sum(w.cpu for w in side))
-        for side in zip(*pairs, strict=True)
-    ]
-    rates = [f"{side.rate:.1f}" for side in sides]
-    costs = [f"{1e3 * side.cpu_each:.3f}" if cpu else "-" for side in sides]
-    return (name, *rates, str(speed), *costs, str(cpu or "-"), str(len(pairs)))
+    report.tables.append(markdown_table(HEADINGS, table))
 
 
 def _single(report: Report, settings: Settings, able: Abilities, target: Target, server: Server) -> None:

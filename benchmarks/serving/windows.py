@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.serving.client import Ask, Client
+from benchmarks.serving.estimates import Bounds, ratio_interval
 from benchmarks.serving.load import Run, closed_loop
 from benchmarks.serving.processes import Server, Target, Worker, serving
+
+HEADINGS = ("what", "images/s", "against", "ratio, 97%", "CPU ms/image", "against", "ratio of CPU, 97%", "pairs")
 
 
 @contextlib.asynccontextmanager
@@ -53,6 +56,25 @@ async def interleave(first: Side, second: Side, pairs: int) -> list[tuple[Window
         else:
             measured.append((await first(), await second()))
     return measured
+
+
+def ratios(pairs: Sequence[tuple[Window, Window]]) -> tuple[Bounds, Bounds | None]:
+    """Speed of the first over the second; CPU time of the second over the first (so both grow with what is good)."""
+    speed = ratio_interval([first.rate for first, _ in pairs], [second.rate for _, second in pairs])
+    if any(not window.cpu > 0 for pair in pairs for window in pair):  # NaN: somebody else's server
+        return speed, None
+    return speed, ratio_interval([second.cpu_each for _, second in pairs], [first.cpu_each for first, _ in pairs])
+
+
+def row(name: str, pairs: Sequence[tuple[Window, Window]], speed: Bounds, cpu: Bounds | None) -> tuple[str, ...]:
+    """One line under ``HEADINGS``."""
+    sides = [
+        Window(sum(w.images for w in side), sum(w.seconds for w in side), sum(w.cpu for w in side))
+        for side in zip(*pairs, strict=True)
+    ]
+    rates = [f"{side.rate:.1f}" for side in sides]
+    costs = [f"{1e3 * side.cpu_each:.3f}" if cpu else "-" for side in sides]
+    return (name, *rates, str(speed), *costs, str(cpu or "-"), str(len(pairs)))
 
 
 def over_http(client: Client, server: Server, ask: Ask, requests: int, connections: int) -> Side:

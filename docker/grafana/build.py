@@ -70,7 +70,7 @@ SERVICE = (
         one("none", "Ready", "1 where /readyz says yes.", f"winnow_ready{{{SERVER}}}", "{{instance}}", stat=True),
         one("none", "Bundles", "Those that could be loaded and those that could not.",
             f"sum by (state) (winnow_models{{{SERVER}}})", "{{state}}", stat=True),
-        one("percentunit", "Device busy", "Share of the time in which the device works; 1 is all it has.",
+        one("percentunit", "Device busy", "Share of the time in which the device works; 1 is all that one can do.",
             'winnow:device_busy:ratio_rate5m{instance=~"$instance"}', "{{instance}}", stat=True),
     )),
     Row("Traffic", (

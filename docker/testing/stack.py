@@ -15,6 +15,12 @@ DOCKER = os.environ["DOCKER"]
 WINNOW, PROMETHEUS, GRAFANA = (
     f"http://127.0.0.1:{os.environ[name]}" for name in ("WINNOW_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")
 )
+SERVICES = ("winnow", "prometheus", "grafana")
+NETWORK = f"{os.environ['COMPOSE_PROJECT_NAME']}_default"
+IMAGE = "winnow:cpu"
+FIRST_SAMPLE_SECONDS = 30
+SETTLED_SECONDS = 90
+IMAGE_BYTES = 28 * 28
 LOAD = "/sample?method=latentrs&format=npz&n="
 MOST_ROWS = 20_000
 

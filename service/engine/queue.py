@@ -41,7 +41,7 @@ class JobQueue:
     """
 
     def __init__(self, options: EngineOptions, metrics: Metrics, clock: Callable[[], float], devices: int = 1) -> None:
-        self._options, self._metrics, self._clock, self._devices = options, metrics, clock, devices
+        self._options, self._clock, self._devices = options, clock, devices
         self._scheduler = Scheduler()
         self._jobs: dict[Ticket, Job] = {}
         self._timed: set[Job] = set()  # those with a deadline
@@ -55,6 +55,8 @@ class JobQueue:
         self._speeds = Speeds()
         # Until a request comes, goes, gets on or gets unstuck: under load hundreds are refused a second.
         self._line: Line | None = None
+        metrics.queue_rows.set_function(lambda: self._waiting_rows)
+        metrics.queue_requests.set_function(lambda: len(self._jobs))
 
     def submit(self, job: Job) -> None:
         """Admit ``job``. Raises Draining, DeadlineTooShort, Overloaded (with the seconds after which to ask again)."""
@@ -71,7 +73,7 @@ class JobQueue:
             job.lease = job.lease or Lease(self.memory)
             job.lease.take(job.bytes)
             self._waiting_rows += job.n
-            self._tell()
+            self._line = None
             self._changed.notify_all()
         job.future.add_done_callback(partial(self._note_cancelled, weakref.ref(job)))  # which the job itself holds
 
@@ -111,7 +113,7 @@ class JobQueue:
                 job.speed.measured(job.done, job.spent)
             job.ticket.settle(taken, made)
             self._waiting_rows -= made
-            self._tell()
+            self._line = None
             if self._devices > 1 and job.ticket.rows:
                 self._changed.notify_all()  # what was not made another device may make
 
@@ -135,7 +137,7 @@ class JobQueue:
             self._needed[job.served] -= 1
             self._scheduler.leave(job.ticket)
             self._waiting_rows -= job.ticket.rows + job.ticket.taken
-            self._tell()
+            self._line = None
             if self._closed:
                 self._changed.notify_all()  # the other devices wait for the last one
         job.close()
@@ -251,9 +253,3 @@ class JobQueue:
         else:
             gone += [job for job in self._timed if job.deadline <= now and job not in gone]
         return [job for job in gone if not job.ticket.held]
-
-    def _tell(self) -> None:
-        """Who waits, or for how much, is not what it was."""
-        self._line = None
-        self._metrics.queue_rows.set(self._waiting_rows)
-        self._metrics.queue_requests.set(len(self._jobs))

@@ -18,6 +18,11 @@ MAX_SUPPLIES = 16
 LONGEST_FILLING_SECONDS = 0.04
 
 
+def stocked(supply: Supply) -> bool:
+    """Whether idle time may fill it, as far as its blocks so far tell."""
+    return supply.block_seconds <= LONGEST_FILLING_SECONDS and not supply.broken
+
+
 class Supplies:
     """Supplies by SupplyKey; ``dropped`` is told what goes, between two turns: ``trim``.
 
@@ -40,7 +45,7 @@ class Supplies:
         """The most recently used supply that should be filled while the device is idle, or None."""
         for supply in reversed(self._supplies.values()):
             enough = min(supply.sampler.block, self._rows) if supply.decodes else self._rows
-            if supply.ready < enough and 0 < supply.block_seconds <= LONGEST_FILLING_SECONDS and not supply.broken:
+            if supply.ready < enough and supply.block_seconds and stocked(supply):
                 return supply
         return None
 

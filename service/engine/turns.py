@@ -14,6 +14,7 @@ from service.engine.jobs import Job, SampleJob
 from service.engine.outcomes import Outcome, Turn
 from service.engine.rows import Pixels
 from service.engine.shares import fair_shares
+from service.engine.supplies import stocked
 from service.engine.supply import SeededSupply, SharedSupply, Supply, SupplyError, Take
 
 # After this long no further stream of a shared turn evaluates a block: methods that decode take tens of
@@ -143,7 +144,7 @@ def _hand_out(
     total = sum(rows for _, rows in wanted)
     # Once a request, and only where a full pool could have held it.
     new = [job for job, _ in wanted if job.seed is None and not job.done and job.n <= turn.options.pool_rows]
-    if new:
+    if new and stocked(supply):
         turn.accounts.asked(supply.ready < total, len(new))
     while supply.ready < total and (leads or perf_counter() < until) and wanted[0][0] not in outcome.failed:
         leads = False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import cache
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -53,11 +52,7 @@ class AccessLayer:
     """Every answer carries X-Request-ID and Server-Timing, every failure is a problem, every request one line."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, in_flight: InFlight, tracer: Tracer | None = None) -> None:
-        self._app, self._in_flight, self._tracer = app, in_flight, tracer
-        # Their labels are few; looking one up in the registry costs as much as counting it.
-        self._http_seconds, self._refused = cache(metrics.http_seconds.labels), cache(metrics.refused.labels)
-        self._requests, self._seconds = cache(metrics.requests.labels), cache(metrics.request_seconds.labels)
-        self._first_byte_seconds = cache(metrics.first_byte_seconds.labels)
+        self._app, self._metrics, self._in_flight, self._tracer = app, metrics, in_flight, tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -100,17 +95,17 @@ class AccessLayer:
         logger.info("request", extra=fields)
 
     def _count(self, scope: Scope, record: RequestRecord, answer: _Answer, outcome: str, seconds: float) -> None:
-        verb = scope["method"]
+        metrics, verb = self._metrics, scope["method"]
         status = str(answer.status or CLIENT_CLOSED_REQUEST)
         if record.code in REFUSALS:
-            self._refused(record.code).inc()
-        self._http_seconds(verb if verb in VERBS else OTHER_VERB, route_of(scope), status).observe(seconds)
+            metrics.refused.labels(record.code).inc()
+        metrics.http_seconds.labels(verb if verb in VERBS else OTHER_VERB, route_of(scope), status).observe(seconds)
         if scope["path"] == SAMPLE_PATH and verb in ("GET", "POST"):
             method = record.method or NO_METHOD
-            self._requests(method, outcome).inc()
-            self._seconds(method).observe(seconds)
+            metrics.requests.labels(method, outcome).inc()
+            metrics.request_seconds.labels(method).observe(seconds)
             if answer.first_byte is not None:
-                self._first_byte_seconds(method).observe(answer.first_byte - record.started)
+                metrics.first_byte_seconds.labels(method).observe(answer.first_byte - record.started)
 
 
 def route_of(scope: Scope) -> str:

@@ -24,7 +24,7 @@ from service.http.gate import Gate
 from service.http.state import Service
 from service.metrics.registry import Metrics
 from service.settings import Settings, parse_bind
-from service.tracing import otlp_provider
+from service.tracing import tracer
 
 logger = logging.getLogger("winnow.server")
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -42,7 +42,7 @@ def serve(settings: Settings) -> int:
         # Before the first request nothing was admitted, so nothing is to be finished.
         signal.signal(number, lambda *_: _exit_now())
     # Its last spans go out at the end of the process.
-    tracer = otlp_provider().get_tracer("winnow") if settings.tracing else None
+    traces = tracer(settings.tracing)
     gate = Gate(settings)
     listener = bind(settings.http.bind)
     try:
@@ -51,7 +51,7 @@ def serve(settings: Settings) -> int:
     except BaseException:
         listener.close()
         raise
-    server = DrainingServer(create_app(engine, settings, gate, tracer), settings)
+    server = DrainingServer(create_app(engine, settings, gate, traces), settings)
     spare_the_collector()
     server.run(sockets=[listener])
     if not engine.close(LAST_SECONDS):

@@ -24,10 +24,9 @@ parameters requests choose. Decoded rows are delivered, wasted for a reason, or 
 `winnow_decoded_rows_total = winnow_delivered_rows_total + winnow_rows_wasted_total + winnow_supply_rows`, in sum and
 whenever the device is idle.
 
-What they cost (`benchmarks/metrics.py`; requests for 2,000 samples, one thread, two cores that other processes used
-too; samples per CPU second with metrics over without, 97% intervals): 1.000 [0.982, 1.018] with the 28x28 generator (12
-pairs), 0.962 [0.926, 1.000] with the 2-D one (60 pairs), whose batches take half a millisecond. A scrape of the two
-embedded models, a thousand lines, takes 3.4 ms of CPU time (median of 60).
+What they cost is measured by `python -m benchmarks.serve metrics --bundle bundles` ([benchmarks.md](benchmarks.md)).
+A request for one sample makes nine observations. The page of four models, 1,100 lines, takes 1.8 ms of CPU time to make
+(median of 60).
 """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from itertools import product
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
+from prometheus_client.registry import Collector
 
 from service.metrics.exposition import Exposition
 
@@ -57,6 +59,8 @@ class Known(StrEnum):
 
 
 Values = tuple[str, ...] | Known
+# Of metrics whose label sets go when another bundle comes.
+CLEARED = {Known.VERSION, Known.DIGEST, Known.FINGERPRINT}
 Made = TypeVar("Made", Counter, Gauge, Histogram)
 
 
@@ -76,10 +80,10 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._exposition = Exposition(self.registry)
+        self._collectors: list[Collector] = [ProcessCollector(registry=self.registry)]
+        self._exposition = Exposition(self._collectors)
         self.described: list[Description] = []
         self._made: list[tuple[Any, Mapping[str, Values]]] = []
-        ProcessCollector(registry=self.registry)
         self._requests()
         self._sampling()
         self._device()
@@ -139,7 +143,8 @@ class Metrics:
         )
         self.pool_requests = self._make(
             Counter, "winnow_pool_requests", "requests",
-            "Unseeded requests, by whether the stock held all they asked for.", {"result": POOL_RESULTS},
+            "Unseeded requests that a stock is kept for, by whether it held what their first batch takes.",
+            {"result": POOL_RESULTS},
         )  # fmt: skip
 
     def _device(self) -> None:
@@ -231,6 +236,10 @@ class Metrics:
     ) -> Made:  # fmt: skip
         options: dict[str, Any] = {} if buckets is None else {"buckets": buckets}
         made = kind(name, meaning, tuple(labels), registry=self.registry, **options)
+        if labels and not CLEARED & set(labels.values()):
+            # Their values are few; looking one up in the library costs as much as counting it.
+            made.labels = cache(made.labels)  # type: ignore[method-assign]
+        self._collectors.append(made)
         self._made.append((made, labels))
         exposed = f"{name}_total" if kind is Counter else name
         self.described.append(Description(exposed, kind.__name__.lower(), unit, labels, meaning))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.serving import ceiling, drain, fairness, hangups, mixed, overload, seeds
+from benchmarks.serving import ceiling, drain, fairness, hangups, metering, mixed, overload, seeds
 from benchmarks.serving.client import Answer, Ask, Client
 from benchmarks.serving.processes import Server, ServerFailed, Target, Worker, serving
 from benchmarks.serving.report import Report
@@ -132,6 +132,20 @@ def test_drain_counts_every_request_and_finds_none_lost(bundle: Path) -> None:
     assert laws_hold(report), report.markdown()
     assert report.facts["ends"][0]["code"] == 0
     assert sum(report.facts["ends"][0]["verdicts"].values()) >= 4
+
+
+def test_metrics_are_on_and_off_in_turn_and_scraped_under_load(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metering, "WARM_UP_SECONDS", 0.1)
+    settings = metering.Settings(pairs=2, seconds=0.1, bulk=50, singles=2, scrapes=3, pause=0.01)
+    report = asyncio.run(metering.measure(Target(bundle, 1), settings))
+    assert laws_hold(report), report.markdown()
+    assert report.facts["bulk"]["speed"].pairs == report.facts["n = 1"]["speed"].pairs == 2
+    assert len(report.facts["/metrics, bulk and n = 1"]["latencies"]) == 3
+
+
+def test_a_server_of_somebody_else_is_not_silenced(target: Target) -> None:
+    with pytest.raises(MeasurementFailed, match="leave --url out"):
+        asyncio.run(metering.measure(target, metering.Settings()))
 
 
 def test_a_capacity_of_refusals_is_no_capacity(server: Server) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 from collections.abc import Iterator
 from math import isfinite
@@ -102,6 +103,13 @@ def test_panels_ask_the_provisioned_source_and_do_not_overlap(path: Path) -> Non
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_metric_and_label_in_a_panel_exists(path: Path) -> None:
     assert {expr: found for _, expr in queries(path) if (found := complaints(expr, RECORDED))} == {}
+
+
+def test_every_panel_that_the_docs_name_exists() -> None:
+    page = (ROOT / "docs" / "operating.md").read_text()
+    named = {words.replace("\n", " ") for words in re.findall(r"(?<!\*)\*([A-Z][^*:]+)\*(?!\*)", page)}
+    named -= {"Check and do", "Do not"}
+    assert len(named) > 8 and named <= {panel["title"] for path in FILES for panel in panels(path)}
 
 
 def test_every_query_of_every_panel_returns_data_of_a_real_server_under_load(tmp_path: Path) -> None:

@@ -64,6 +64,23 @@ def test_a_model_is_loaded_and_answers_and_is_taken_away(
     assert api.get("/readyz").status_code == 200
 
 
+def test_the_metrics_name_every_model_that_is_served_whatever_came_and_went(
+    admin: tuple[Api, dict[str, str]], bundles: Path, root: Path
+) -> None:
+    api, headers = admin
+    infos = ("winnow_model_info", "winnow_fingerprint_info")
+
+    def named() -> list[set[str]]:
+        return [{s.labels["model"] for s in family.samples if s.value == 1}
+                for family in api.engine.metrics.registry.collect() if family.name in infos]  # fmt: skip
+
+    assert named() == [{"images", "points"}] * 2
+    shutil.copytree(bundles / "plain", root / "plain")
+    for verb, expected in (("PUT", {"images", "points", "plain"}), ("DELETE", {"images", "points"})) * 2:
+        ask(api, verb, "/admin/models/plain", headers=headers)
+        assert named() == [expected] * 2
+
+
 def test_a_broken_bundle_replaces_nothing(admin: tuple[Api, dict[str, str]], root: Path) -> None:
     api, headers = admin
     (root / "points" / "bundle.json").write_text("{")

@@ -79,10 +79,11 @@ def test_the_text_says_what_the_client_library_would() -> None:
 def test_the_text_escapes_and_writes_every_number() -> None:
     registry = CollectorRegistry()
     gauge = Gauge("odd", 'a \\ and "quotes"\nand lines', ("label",), registry=registry)
-    Counter("plain", "no labels", registry=registry).inc(1e17)
+    plain = Counter("plain", "no labels", registry=registry)
+    plain.inc(1e17)
     for value, label in ((float("inf"), 'a"b'), (float("-inf"), "a\\b"), (0.1, "a\nb"), (-2, "é")):
         gauge.labels(label).set(value)
-    exposition = Exposition(registry)
+    exposition = Exposition([gauge, plain])
     gauge.labels("a\nb").set(0.25)
     found, expected = (
         [sample for family in text_string_to_metric_families(text.decode()) for sample in family.samples]

@@ -53,6 +53,18 @@ def test_what_lies_ready_costs_no_proposal(start: Start) -> None:
     assert engine.metrics.value("winnow_pool_requests_total", result="miss") == 1
 
 
+def test_a_method_that_idle_time_is_too_short_for_finds_no_stock_and_misses_none(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.engine.supplies.LONGEST_FILLING_SECONDS", 0.0)
+    engine = start(pool_rows=POOL)
+    draw(engine, 1, "latentrs")  # whose first block tells how long one takes
+    misses = engine.metrics.value("winnow_pool_requests_total", result="miss")
+    for _ in range(3):
+        draw(engine, 2 * BLOCK, "latentrs")
+    assert engine.metrics.value("winnow_pool_requests_total", result="miss") == misses
+
+
 def test_each_latent_is_handed_out_once(start: Start) -> None:
     engine = start(pool_rows=POOL)
     drawn = [draw(engine, n, "latentrs", decode=False).latents for n in (1, 500, 3, 40, 700)]

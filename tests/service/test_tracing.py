@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from service.http.app import create_app
 from service.settings import Settings, SettingsRefused
-from service.tracing import otlp_provider
+from service.tracing import ENDPOINTS, otlp_provider, tracer
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -125,3 +125,49 @@ def test_tracing_without_the_extra_is_refused_with_what_to_do(monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with pytest.raises(SettingsRefused, match=r"pip install 'winnow\[otel\]'"):
         otlp_provider()
+
+
+def test_traces_that_go_by_grpc_are_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    with pytest.raises(SettingsRefused, match="by HTTP, not gRPC"):
+        tracer(True)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf")
+    otlp_provider().shutdown()
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No exporter is started."""
+    monkeypatch.setattr("service.tracing.otlp_provider", lambda: TracerProvider(shutdown_on_exit=False))
+
+
+@pytest.mark.usefixtures("made")
+@pytest.mark.parametrize(
+    ("wanted", "environment", "sends"),
+    [
+        (None, {}, False),
+        (True, {}, True),
+        (None, {ENDPOINTS[0]: "http://collector:4318/v1/traces"}, True),
+        (None, {ENDPOINTS[1]: "http://collector:4318"}, True),
+        (False, {ENDPOINTS[1]: "http://collector:4318"}, False),
+        (None, {ENDPOINTS[1]: ""}, False),
+        (None, {ENDPOINTS[1]: "http://collector:4318", "OTEL_TRACES_EXPORTER": "none"}, False),
+        (None, {ENDPOINTS[1]: "http://collector:4318", "OTEL_SDK_DISABLED": "true"}, False),
+        (True, {"OTEL_SDK_DISABLED": "true"}, False),
+    ],
+)
+def test_traces_are_sent_where_they_are_wanted_or_an_endpoint_is_named(
+    monkeypatch: pytest.MonkeyPatch, wanted: bool | None, environment: dict[str, str], sends: bool
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert (tracer(wanted) is not None) == sends
+
+
+def test_an_endpoint_without_the_extra_is_a_line_of_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    monkeypatch.setenv(ENDPOINTS[1], "http://collector:4318")
+    assert tracer(None) is None
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT is set: tracing needs the extra otel" in caplog.text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from training.pages import END, replace_block, start_of, write_block
+from training.pages import END, publish, replace_block, start_of, write_block
 
 START = start_of("one.program")
 
@@ -35,3 +35,15 @@ def test_a_page_without_whole_markers_is_refused(page: str, said: str) -> None:
 def test_a_page_that_is_not_there_is_told_too(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="No such file"):
         write_block(tmp_path / "none.md", "one.program", None)
+
+
+def test_what_is_made_is_printed_and_written_and_a_bad_page_is_told_before_it_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"{START}\n{END}\n")
+    publish(page, "one.program", lambda: "made")
+    publish(None, "one.program", lambda: "again")
+    assert (page.read_text(), capsys.readouterr().out) == (f"{START}\nmade\n{END}\n", "made\nagain\n")
+    with pytest.raises(SystemExit, match="there must be one line"):
+        publish(page, "another", lambda: pytest.fail("it was made"))

@@ -21,7 +21,7 @@ Collected = queue.SimpleQueue[tuple[str, ExportTraceServiceRequest]]
 
 @pytest.fixture
 def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collected]:
-    """Whatever is sent to the endpoint that the environment names."""
+    """Whatever is sent to the endpoint that the environment names, which is all that it takes."""
     collected: Collected = queue.SimpleQueue()
 
     class Receiver(BaseHTTPRequestHandler):
@@ -38,7 +38,6 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collected]:
     threading.Thread(target=receiver.serve_forever, daemon=True).start()
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{receiver.server_port}")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
-    monkeypatch.setenv("WINNOW_TRACING", "true")
     yield collected
     receiver.shutdown()
     receiver.server_close()

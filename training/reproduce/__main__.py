@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from training.device import choose_device
-from training.pages import write_block
+from training.pages import publish
 from training.refusals import EXPECTED
 from training.reproduce import figure2, images, mixtures, stacked, sweeps, table1
 from training.reproduce.options import DEFAULT_OBJECTIVE, FULL, OBJECTIVES, QUICK, Options
@@ -67,19 +67,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     args = parse(arguments)
     program = f"{PROGRAM} {args.table}"
-    if args.out:
-        write_block(args.out, program, None)  # before hours of work: a page without markers is told at once
     try:
         device = choose_device(args.device, args.threads)
         effort = QUICK if args.quick else FULL
         options = Options(args.keep, device, effort, args.objective, args.bundle, args.rows)
-        text = TABLES[args.table](options)
+        publish(args.out, program, lambda: TABLES[args.table](options))
     except EXPECTED as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2
-    print(text)
-    if args.out:
-        write_block(args.out, program, text)
     return 0
 
 

@@ -11,16 +11,14 @@ import torch
 
 from training.classifier import ClassifierConfig
 from training.presets import GAN_PRESETS
-from training.reproduce.options import Effort, Options
+from training.reproduce.options import QUICK, Options
 
-TINY = Effort(
+TINY = replace(
+    QUICK,
+    folder="",
     block_rows=30,
-    blocks=4,
-    sweep_blocks=2,
     gan_steps=8,
     weight_steps=4,
-    pool_rows=1_000,
-    real_rows=1_000,
     mode_rows=60,
     attainable_steps=5,
     classifier=ClassifierConfig(steps=80, critic_steps=4, batch=64, lr=5e-3, held_out_rows=200, validate_every=40),
