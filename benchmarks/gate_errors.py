@@ -2,15 +2,16 @@
 
     python -m benchmarks.gate_errors [--trials 400] [--rows 2000] [--keep FILE] [--only CASE ...]
 
-Every trial draws new real rows, a new floor and new latents, and goes through the gate's own comparison and rule. The
-weights of a case are a fixed network; where they must be passed or rejected is known by construction:
+Every trial draws new real rows, a new floor and new latents, coupled as the gate draws them, and goes through its own
+comparison and rule. The weights of a case are a fixed function of the latent; where they must be passed or rejected is
+known by construction:
 
-- ``prior``: prior against fresh draws of the prior, of a generator with 40% junk;
-- ``noise``: latentRS with weights 0 or 3 by a latent coordinate that the generator ignores: the prior's own law;
+- ``noise``: weights 0 or 3 by a coordinate that the generator, with 40% junk, ignores: the prior's own law;
 - ``perfect``: the same with a generator that makes the data's own law;
-- ``mixture``: prior against prior, 25 Gaussians of which 10% of the samples lie between the modes;
+- ``mixture``: the same, 25 Gaussians of which 40% of the samples lie between the modes, judged as raw coordinates;
 - ``good-average``, ``good-wide``, ``good-shifted`` (to be passed): weights that reject three quarters of the junk,
-  which is too average, too wide, or elsewhere.
+  which is too average, too wide, or elsewhere;
+- ``good-mixture`` (to be passed): three quarters of what lies between the modes, judged as raw coordinates.
 
 ``--keep`` holds one JSON line a trial: the same command, run again, goes on where it was stopped.
 """
@@ -29,53 +30,49 @@ from scipy.stats import beta
 
 from training.data.synthetic import gaussian_grid
 from training.evaluation.blocks import Rows
+from training.evaluation.check import GATE_ROWS_PER_REAL
 from training.evaluation.compare import compare
+from training.evaluation.coupling import Weigh, couple
 from training.evaluation.gate import judge
 from training.metrics.intervals import CONFIDENCE
 
 DIM, JUNK = 16, 0.4
 KINDS = {"average": (0.3, 0.0), "wide": (2.0, 0.0), "shifted": (1.0, 0.8)}
-BETWEEN = 0.1
-PER_REAL = 4
 KEPT_JUNK = 0.25
-CHECKS = ("fid_better", "unbiased_better", "no_unbiased_worse", "recall_kept", "emd_not_below_floor")
+CAP = 3.0
+CHECKS = ("distance_better", "unbiased_better", "no_unbiased_worse", "recall_kept", "emd_not_below_floor")
 Draw = Callable[[int, torch.Generator], torch.Tensor]
+"""Rows [n, d]; of a generator [n, d + 2]: the sample, whether it is junk, and a number that it does not depend on."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """Laws of the data, of the prior's samples and of the filtered ones."""
+    """Laws of the data and of the generator, and w of the generator's rows; ``raw``: judged as raw coordinates."""
 
     real: Draw
-    prior: Draw
-    filtered: Draw
+    made: Draw
+    weigh: Weigh
+    raw: bool = False
 
 
 def normal(n: int, rng: torch.Generator) -> torch.Tensor:
     return torch.randn(n, DIM, generator=rng)
 
 
-def junk(kind: str, share: float = JUNK) -> Draw:
-    """N(0, I), a ``share`` of it scaled or moved."""
+def perfect(n: int, rng: torch.Generator) -> torch.Tensor:
+    return tagged(normal(n, rng), torch.zeros(n, 1), rng)
+
+
+def junk(kind: str) -> Draw:
+    """N(0, I), 40% of it scaled or moved."""
     scale, shift = KINDS[kind]
 
     def draw(n: int, rng: torch.Generator) -> torch.Tensor:
-        spoilt = torch.rand(n, 1, generator=rng) < share
+        spoilt = torch.rand(n, 1, generator=rng) < JUNK
         rows = torch.randn(n, DIM, generator=rng)
-        return torch.where(spoilt, rows * scale + shift, rows)
+        return tagged(torch.where(spoilt, rows * scale + shift, rows), spoilt, rng)
 
     return draw
-
-
-def thinned(draw: Draw) -> Draw:
-    """What rejection by weights 0 or 3 leaves when they know nothing of the sample: a third, chosen by noise."""
-
-    def kept(n: int, rng: torch.Generator) -> torch.Tensor:
-        rows = torch.cat([draw(n, rng) for _ in range(4)])
-        passed: torch.Tensor = rows[torch.rand(len(rows), generator=rng) < 1 / 3]
-        return passed[:n]
-
-    return kept
 
 
 def grid(n: int, rng: torch.Generator) -> torch.Tensor:
@@ -83,28 +80,39 @@ def grid(n: int, rng: torch.Generator) -> torch.Tensor:
 
 
 def grid_with_bridges(n: int, rng: torch.Generator) -> torch.Tensor:
-    between = torch.rand(n, 1, generator=rng) < BETWEEN
+    between = torch.rand(n, 1, generator=rng) < JUNK
     first, second, t = grid(n, rng), grid(n, rng), torch.rand(n, 1, generator=rng)
-    return torch.where(between, t * first + (1 - t) * second, first)
+    return tagged(torch.where(between, t * first + (1 - t) * second, first), between, rng)
 
 
-GOOD_JUNK = JUNK * KEPT_JUNK / (JUNK * KEPT_JUNK + 1 - JUNK)
+def tagged(samples: torch.Tensor, spoilt: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    return torch.cat([samples, spoilt.float(), torch.rand(len(samples), 1, generator=rng)], dim=1)
+
+
+def by_noise(rows: torch.Tensor) -> torch.Tensor:
+    return CAP * (rows[:, -1] < 1 / CAP).float()
+
+
+def by_junk(rows: torch.Tensor) -> torch.Tensor:
+    return torch.where(rows[:, -2] > 0, KEPT_JUNK, 1.0)
+
+
 CASES = {
-    "prior": Case(normal, junk("shifted"), junk("shifted")),
-    "noise": Case(normal, junk("shifted"), thinned(junk("shifted"))),
-    "perfect": Case(normal, normal, thinned(normal)),
-    "mixture": Case(grid, grid_with_bridges, grid_with_bridges),
-    **{f"good-{kind}": Case(normal, junk(kind), junk(kind, GOOD_JUNK)) for kind in KINDS},
+    "noise": Case(normal, junk("shifted"), by_noise),
+    "perfect": Case(normal, perfect, by_noise),
+    "mixture": Case(grid, grid_with_bridges, by_noise, raw=True),
+    **{f"good-{kind}": Case(normal, junk(kind), by_junk) for kind in KINDS},
+    "good-mixture": Case(grid, grid_with_bridges, by_junk, raw=True),
 }
 
 
 def trial(case: Case, rows: int, seed: int) -> dict[str, Any]:
     """The gate's checks on one set of draws."""
     rng = torch.Generator().manual_seed(seed)
-    real, floor = (Rows(case.real(n, rng), None) for n in (rows, rows))
-    fakes = {"prior": case.prior, "latentrs": case.filtered}
-    table = compare(real, floor, {name: Rows(draw(PER_REAL * rows, rng), None) for name, draw in fakes.items()})
-    found = judge(table, "latentrs")
+    real, floor = (Rows(case.real(n, rng), None, case.raw) for n in (rows, rows))
+    pair = couple(lambda n: case.made(n, rng), case.weigh, CAP, GATE_ROWS_PER_REAL * rows, rng)
+    base, others = (Rows(made[:, :-2].contiguous(), None, case.raw) for made in (pair.base, pair.others))
+    found = judge(compare(real, floor, {"prior": base, "latentrs": pair.filtered(base, others)}), "latentrs")
     return {"seed": seed, "passed": found["passed"], **{name: found[name] for name in CHECKS}}
 
 

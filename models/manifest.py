@@ -83,6 +83,10 @@ class Calibration(_Strict):
         return quantiles
 
 
+Defaults = dict[str, dict[str, float | int | str]]
+"""Settings by method that a bundle wants in the place of the usual ones."""
+
+
 class Manifest(_Strict):
     """The whole of ``bundle.json``."""
 
@@ -97,4 +101,4 @@ class Manifest(_Strict):
     importance: ImportanceSpec | None = None
     calibration: Calibration | None = None
     pilot: Pilot = Pilot()
-    defaults: dict[str, dict[str, float | int | str]] = {}
+    defaults: Defaults = {}

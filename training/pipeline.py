@@ -17,8 +17,18 @@ from torch import nn
 from models.bundle import Bundle, BundleError, load_bundle, save_bundle
 from models.generators.cnn28 import Cnn28Generator
 from models.importance import ImportanceNetwork
-from models.manifest import GateVerdict, ImportanceSpec, Manifest, NetworkRole, NetworkSpec, OutputSpec, PriorSpec
+from models.manifest import (
+    Defaults,
+    GateVerdict,
+    ImportanceSpec,
+    Manifest,
+    NetworkRole,
+    NetworkSpec,
+    OutputSpec,
+    PriorSpec,
+)
 from models.registry import build
+from sampling.ascent import AscentParameters
 from training.checkpoint import load_checkpoint
 from training.data.catalog import fixed_split
 from training.data.dataset import DataError, Dataset
@@ -32,7 +42,7 @@ from training.extractor import NO_FILES, Extractor, ExtractorFiles
 from training.feature_spaces import FEATURE_SPACES, feature_spaces_for
 from training.features import accuracy, train_classifier
 from training.gan import CHECKPOINT, CONFIG, SNAPSHOTS, GanConfig
-from training.weights.calibrate import calibrate
+from training.weights.calibrate import calibrate, longest_step
 from training.weights.config import WeightsConfig
 from training.weights.problem import SPLIT_SEED, Problem
 from training.weights.train import TrainedWeights, train_weights
@@ -40,7 +50,7 @@ from training.writing import write_json
 
 NO_HASH = "0" * 64  # save_bundle puts the hash of the weights as written in its place
 LICENCE = "Apache-2.0"
-CALIBRATION_SEED = 2_000_001
+CALIBRATION_SEED, STEP_SEED = 2_000_001, 2_000_003
 CURVE_FILE = "curve.json"
 
 
@@ -200,9 +210,21 @@ def with_weights(bundle: Bundle, network: ImportanceNetwork, objective: str) -> 
             "networks": {**bundle.manifest.networks, "importance": spec},
             "importance": ImportanceSpec(head=network.head, cap=network.cap, objective=objective),
             "calibration": calibrate(network, bundle.prior, CALIBRATION_SEED),
+            "defaults": with_gentle_steps(bundle.manifest.defaults, longest_step(network, bundle.prior, STEP_SEED)),
         }
     )
     return Bundle(manifest, networks, NO_HASH)
+
+
+def with_gentle_steps(defaults: Defaults, longest: float) -> Defaults:
+    """``defaults`` of a bundle where ascents step no further than ``longest``; their usual step needs no word."""
+    found = {method: dict(settings) for method, settings in defaults.items()}
+    for method in ("latentga", "latentrsga"):
+        own = found.setdefault(method, {})
+        own.pop("step_size", None)
+        if longest < AscentParameters().step_size:
+            own["step_size"] = longest
+    return {method: settings for method, settings in found.items() if settings}
 
 
 def bundle_name(data: str) -> str:

@@ -144,4 +144,4 @@ WEIGHTS_PRESETS["paper"] = WEIGHTS_PRESETS["paper-mnist"]
 are printed nowhere and are ours. ``paper`` is the name that paper-mnist had first. ``energy-batch`` and
 ``transport-raw`` are what the levers against noise and bias are measured against."""
 
-DEFAULT_OBJECTIVE = "energy-ladder"
+DEFAULT_OBJECTIVE = "energy-ratio"

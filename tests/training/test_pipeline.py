@@ -13,8 +13,16 @@ import pytest
 import torch
 
 from models.bundle import Bundle, load_bundle, read_manifest
+from models.manifest import Defaults
 from training.data.dataset import Dataset
-from training.pipeline import bundle_name, gan_bundle, other_weights, record_verdict, snapshots
+from training.pipeline import (
+    bundle_name,
+    gan_bundle,
+    other_weights,
+    record_verdict,
+    snapshots,
+    with_gentle_steps,
+)
 from training.weights.config import WeightsConfig
 from training.weights.problem import Problem
 from training.weights.train import TrainedWeights, train_weights
@@ -274,3 +282,14 @@ def test_data_lists_every_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data"]) == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in ("fashion-mnist", "mnist", "digits", "gaussians-25", "swiss-roll"))
+
+
+def test_steep_weights_get_a_gentle_step_in_the_bundles_defaults_and_others_none() -> None:
+    own: Defaults = {"latentga": {"steps": 5, "step_size": 0.7}, "drs": {"shift": 80}}
+    assert with_gentle_steps(own, 0.05) == {"latentga": {"steps": 5}, "drs": {"shift": 80}}
+    assert with_gentle_steps(own, 0.002) == {
+        "latentga": {"steps": 5, "step_size": 0.002},
+        "latentrsga": {"step_size": 0.002},
+        "drs": {"shift": 80},
+    }
+    assert own["latentga"]["step_size"] == 0.7 and with_gentle_steps({}, 3.0) == {}

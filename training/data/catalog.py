@@ -15,9 +15,10 @@ from training.data.splits import sixth
 from training.data.synthetic import gaussian_grid, stacked, swiss_roll, wide_mixture
 
 SYNTHETIC_TRAIN_ROWS = 60_000
-SYNTHETIC_TEST_ROWS = 10_000
+SYNTHETIC_TEST_ROWS = 20_000
+"""With half as many the interval of a change of recall was as wide as the loss that the quality gate allows."""
 DIGITS_TRAIN_ROWS = 1_297  # of 1,797; the last 500 are the test split
-SPLIT_SEEDS = {"train": 0, "test": 1}
+SPLIT_SEEDS = {"train": 0, "test": 2}
 
 
 @dataclass(frozen=True)

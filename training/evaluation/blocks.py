@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -10,7 +10,7 @@ from torch import nn
 from models.features import FeatureClassifier
 from training.features import classes_of, features_of
 from training.metrics.classes import class_shares, total_variation
-from training.metrics.discrepancy import energy_distance, kid
+from training.metrics.discrepancy import energy_distance, kid, ladder_distance
 from training.metrics.fid import fid
 from training.metrics.hausdorff import average_hausdorff
 from training.metrics.neighbours import density_coverage, precision_recall
@@ -40,32 +40,35 @@ class Space:
 
 @dataclass(frozen=True)
 class Rows:
-    """Features [n, f] and, where known, classes [n] of samples in one space."""
+    """Features [n, f] and, where known, classes [n] of samples in one space; ``raw``: the samples' own coordinates."""
 
     features: torch.Tensor
     classes: torch.Tensor | None
+    raw: bool = False
 
     def __getitem__(self, rows: slice) -> Rows:
-        return Rows(self.features[rows], None if self.classes is None else self.classes[rows])
+        return replace(self, features=self.features[rows], classes=None if self.classes is None else self.classes[rows])
 
     @staticmethod
     def joined(parts: list[Rows]) -> Rows:
         """One after the other."""
         classes = [part.classes for part in parts if part.classes is not None]
-        return Rows(torch.cat([part.features for part in parts]), torch.cat(classes) if classes else None)
+        features = torch.cat([part.features for part in parts])
+        return Rows(features, torch.cat(classes) if classes else None, parts[0].raw)
 
 
 def rows_of(space: Space, samples: torch.Tensor, device: torch.device) -> Rows:
     """``samples`` (uint8 images, float images or points) as the space sees them."""
     features = space.features(samples, device)
-    return Rows(features, space.classes(features, device))
+    return Rows(features, space.classes(features, device), space.network is None)
 
 
 def measure(real: Rows, fake: Rows) -> dict[str, float]:
     """All metrics of ``fake`` against the n rows of ``real``; energy distance and KID are unbiased, may be negative.
 
-    FID uses every generated row, energy distance and KID the first 10 n: beyond, their noise is the real rows'. What
-    counts neighbours, matches rows or compares class shares uses the first n, as its published form does.
+    FID uses every generated row, the unbiased ones the first 10 n: beyond, their noise is the real rows'. What counts
+    neighbours, matches rows or compares class shares uses the first n, as its published form does. Raw coordinates have
+    the ladder distance as well: KID's cubic kernel and plain distances see hardly how narrow a mode is.
     """
     x, every = real.features, fake.features
     many = every[: PAIRED_PER_REAL * len(x)]
@@ -84,6 +87,8 @@ def measure(real: Rows, fake: Rows) -> dict[str, float]:
         "coverage": ties.coverage,
         "average_hausdorff": average_hausdorff(x, y),
     }
+    if real.raw:
+        values["ladder_distance"] = ladder_distance(x, many)
     if real.classes is not None and fake.classes is not None:
         count = int(torch.cat([real.classes, fake.classes]).max()) + 1
         values["class_total_variation"] = total_variation(

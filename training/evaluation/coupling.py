@@ -9,7 +9,7 @@ least there can be. Common rows bring the same noise to both sides, and a paired
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -38,7 +38,9 @@ class Coupled:
         classes = base.classes
         if classes is not None and others.classes is not None:
             classes = classes.masked_scatter(self.moved, others.classes)
-        return Rows(base.features.masked_scatter(self.moved[:, None], others.features), classes)
+        return replace(
+            base, features=base.features.masked_scatter(self.moved[:, None], others.features), classes=classes
+        )
 
 
 @torch.no_grad()

@@ -6,6 +6,8 @@ import torch
 
 from training.metrics.distances import BLOCK_ROWS, distance_blocks
 from training.metrics.inputs import same_space
+from training.weights.config import EnergyConfig
+from training.weights.kernels import discrepancy
 
 KID_DEGREE = 3
 
@@ -30,6 +32,26 @@ def kid(real: torch.Tensor, fake: torch.Tensor) -> float:
     real, fake = same_space(real, fake, at_least=2)
     across = _kernel_sum(real, fake) / (len(real) * len(fake))
     return _mean_pair_kernel(real) + _mean_pair_kernel(fake) - 2 * across
+
+
+def ladder_distance(real: torch.Tensor, fake: torch.Tensor) -> float:
+    """The energy distance with, in place of |x - y|, its sum with Laplace kernels at the scales of ``real``.
+
+    Features [n, d] and [m, d], n, m >= 2; the unit is the mean over pairs of real rows. Scales go from the median
+    distance of real rows down to their nearest neighbours': unlike |x - y| it sees how narrow a mode is. Raises
+    ValueError; TrainingRefused where all real rows are one point.
+    """
+    real, fake = same_space(real, fake, at_least=2)
+    rho = discrepancy(EnergyConfig(kernel="ladder"), real)
+
+    def total(x: torch.Tensor, y: torch.Tensor) -> float:
+        return sum(float(rho(rows, y).double().sum()) for rows in x.split(BLOCK_ROWS))
+
+    def within(x: torch.Tensor) -> float:
+        own = sum(float(rho(rows, rows).diagonal().double().sum()) for rows in x.split(BLOCK_ROWS))
+        return (total(x, x) - own) / (len(x) * (len(x) - 1))
+
+    return 2 * total(real, fake) / (len(real) * len(fake)) - within(real) - within(fake)
 
 
 def _mean_pair_distance(x: torch.Tensor) -> float:

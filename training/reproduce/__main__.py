@@ -19,9 +19,10 @@ from pathlib import Path
 
 from training.device import choose_device
 from training.pages import publish
+from training.presets import DEFAULT_OBJECTIVE
 from training.refusals import EXPECTED
 from training.reproduce import figure2, images, mixtures, stacked, sweeps, table1
-from training.reproduce.options import DEFAULT_OBJECTIVE, FULL, OBJECTIVES, QUICK, Options
+from training.reproduce.options import FULL, OBJECTIVES, QUICK, Options
 
 PROGRAM = "training.reproduce"
 TABLES: dict[str, Callable[[Options], str]] = {

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from training.classifier import ClassifierConfig
-from training.presets import WEIGHTS_PRESETS
+from training.presets import DEFAULT_OBJECTIVE, WEIGHTS_PRESETS
 from training.weights.config import EnergyConfig, WeightsConfig
 
 SEED = 40_000
@@ -29,7 +29,7 @@ class Effort:
     blocks: int = 10
     sweep_blocks: int = 5
     gan_steps: int | None = None
-    weight_steps: int = 600
+    weight_steps: int = 1_500
     pool_rows: int = 30_000
     real_rows: int = 20_000
     mode_rows: int = 26_000
@@ -60,7 +60,6 @@ OBJECTIVES: dict[str, WeightsConfig] = {
     "laplace-fine": WeightsConfig(EnergyConfig(kernel="laplace", scales=(0.02, 0.05, 0.15, 0.5)), patience=20),
 }
 """``laplace-fine``: scales set by hand for the plane, the finest as wide as one of 25 modes."""
-DEFAULT_OBJECTIVE = "energy"
 
 
 @dataclass(frozen=True)

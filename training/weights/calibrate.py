@@ -8,6 +8,7 @@ from torch import nn
 from models.importance import ImportanceNetwork
 from models.manifest import Calibration
 from models.priors import Prior
+from sampling.ascent import uphill
 from training.errors import TrainingRefused
 from training.randomness import step_generator
 
@@ -17,6 +18,9 @@ BLOCK = 10_000
 BISECTIONS = 60
 BIAS_RANGE = 20.0
 QUANTILES = 1_001
+STEEP, SHARE_OF_NORM = 0.9, 1 / 15
+"""A step of the ascent where log w is steep (this quantile of its slope) moves a latent by no more of its norm."""
+LEAST_SLOPE = 1e-6
 
 
 @torch.no_grad()
@@ -62,3 +66,10 @@ def calibrate(network: ImportanceNetwork, prior: Prior, seed: int, rows: int = R
         effective_sample_size=float(weights.sum() ** 2 / (len(weights) * weights.square().sum())),
         weight_quantiles=tuple(float(q) for q in torch.quantile(weights, levels)),
     )
+
+
+def longest_step(network: ImportanceNetwork, prior: Prior, seed: int) -> float:
+    """The step size, one digit, from which on an ascent of ``network`` overshoots what it climbs."""
+    z = prior.sample(BLOCK, step_generator(seed, 0)).to(next(network.parameters()).device)
+    slope = float(uphill(network, z)[1].norm(dim=1).quantile(STEEP))
+    return float(f"{SHARE_OF_NORM * float(z.norm(dim=1).mean()) / max(slope, LEAST_SLOPE):.0e}")

@@ -18,7 +18,7 @@ from training.data.dataset import Dataset
 from training.data.synthetic import standard_normal
 from training.metrics.discrepancy import energy_distance
 from training.randomness import step_generator
-from training.weights.config import EnergyRatioConfig, TransportConfig, WeightsConfig
+from training.weights.config import EnergyRatioConfig, RatioConfig, TransportConfig, WeightsConfig
 from training.weights.problem import Problem
 
 DIMS = (2, 8, 32, 64)
@@ -133,12 +133,19 @@ def sized(config: WeightsConfig, steps: int = 200) -> WeightsConfig:
     )
     objective = config.objective
     if isinstance(objective, EnergyRatioConfig):
-        parts = replace(objective.energy, batch=BATCH), replace(objective.ratio, batch=BATCH)
-        return replace(config, objective=replace(objective, energy=parts[0], ratio=parts[1]))
+        energy, ratio = replace(objective.energy, batch=BATCH), small(objective.ratio)
+        return replace(config, objective=replace(objective, energy=energy, ratio=ratio))
+    if isinstance(objective, RatioConfig):
+        return replace(config, objective=small(objective))
     objective = replace(objective, batch=min(BATCH, objective.batch))
     if isinstance(objective, TransportConfig):
         objective = replace(objective, batches=10, held_out_batches=2, real_rows=400)
     return replace(config, objective=objective)
+
+
+def small(config: RatioConfig) -> RatioConfig:
+    """Classifiers for two thousand rows a side."""
+    return replace(config, hidden=(128, 128), steps=600, check_every=50, classifier_batch=256, batch=BATCH)
 
 
 @torch.no_grad()

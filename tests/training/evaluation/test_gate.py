@@ -27,7 +27,7 @@ def table(prior: tuple[float, ...] = PRIOR, wobble: tuple[float, ...] = WOBBLE, 
 
 
 def failed(found: dict[str, object]) -> set[str]:
-    names = ("fid_better", "unbiased_better", "no_unbiased_worse", "recall_kept", "emd_not_below_floor")
+    names = ("distance_better", "unbiased_better", "no_unbiased_worse", "recall_kept", "emd_not_below_floor")
     return {name for name in names if not found[name]}
 
 
@@ -40,7 +40,7 @@ def test_better_in_everything_passes_and_the_sentence_says_by_how_much() -> None
 @pytest.mark.parametrize(
     ("changes", "missing", "says"),
     [
-        ({"fid": 9.9}, {"fid_better"}, "FID changes by -0.1"),
+        ({"fid": 9.9}, {"distance_better"}, "FID changes by -0.1"),
         ({"energy_distance": 0.99, "kid": 0.99}, {"unbiased_better"}, "no unbiased distance is shown better"),
         ({"kid": 1.2}, {"no_unbiased_worse"}, "KID changes by +0.2"),
         ({"energy_distance": 1.2}, {"no_unbiased_worse"}, "the energy distance changes by +0.2"),
@@ -60,9 +60,9 @@ def test_one_unbiased_distance_that_improves_is_enough_where_the_other_is_not_wo
 
 
 def test_an_improvement_must_lie_beyond_the_interval_as_well_as_the_minimum_effect() -> None:
-    assert judge(table(fid=8.0), "latentrs")["fid_better"]
-    assert not judge(table(fid=8.0, wobble=(-0.2, 0.0, 0.2)), "latentrs")["fid_better"]
-    assert not judge(table(fid=8.0), "latentrs", limits=Limits(minimum_effect=0.25))["fid_better"]
+    assert judge(table(fid=8.0), "latentrs")["distance_better"]
+    assert not judge(table(fid=8.0, wobble=(-0.2, 0.0, 0.2)), "latentrs")["distance_better"]
+    assert not judge(table(fid=8.0), "latentrs", limits=Limits(minimum_effect=0.25))["distance_better"]
 
 
 def test_recall_above_that_of_real_data_is_no_virtue_to_be_kept() -> None:
@@ -100,3 +100,18 @@ def test_methods_that_a_bundle_cannot_do_are_left_out_with_the_reason() -> None:
     names, unavailable = choose_methods(bundle, ("drs", "truncation"))
     assert names == ["prior", "latentrs", "truncation"]
     assert unavailable["drs"].startswith("needs a network 'classifier'")
+
+
+def test_of_raw_coordinates_emd_decides_in_the_place_of_fid_and_the_ladder_distance_counts_as_unbiased() -> None:
+    def raw(emd: float, ladder: float = 0.5) -> Table:
+        found = table(fid=10.0, energy_distance=1.0, kid=1.0, emd=emd)
+        for values, mean in zip(found.values.values(), (0.0, 1.0, ladder), strict=True):
+            values["ladder_distance"] = [mean] * len(WOBBLE)
+        return found
+
+    passed = judge(raw(emd=6.0), "latentrs")
+    assert passed["passed"] and "EMD changes by -1" in passed["reason"]
+    assert "the ladder distance changes by -0.5" in passed["reason"]
+    assert failed(judge(raw(emd=6.9), "latentrs")) == {"distance_better"}
+    assert failed(judge(raw(emd=6.0, ladder=1.0), "latentrs")) == {"unbiased_better"}
+    assert failed(judge(raw(emd=6.0, ladder=1.5), "latentrs")) == {"unbiased_better", "no_unbiased_worse"}

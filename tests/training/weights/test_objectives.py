@@ -7,11 +7,12 @@ import torch
 
 from models.importance import ImportanceNetwork
 from models.priors import Prior
+from sampling.ascent import uphill
 from sampling.latentrs import sample_latentrs
 from sampling.streams import BlockStream
 from training.metrics.discrepancy import energy_distance
 from training.weights.adversarial import weight_loss
-from training.weights.calibrate import calibrate, normalise_mean
+from training.weights.calibrate import calibrate, longest_step, normalise_mean
 from training.weights.config import AdversarialConfig
 from training.weights.energy import energy_loss
 from training.weights.kernels import potential
@@ -110,3 +111,20 @@ def test_equal_scores_and_dead_weights_give_no_reward_rather_than_nan(
     assert w.grad is not None
     assert torch.isfinite(loss) and torch.isfinite(w.grad).all()
     assert float(loss.detach()) == pytest.approx(10.0 * (sum(weights) / 3 - 1) ** 2)
+
+
+@pytest.mark.parametrize("steepness", [1.0, 40.0])
+def test_the_longest_step_moves_a_steep_latent_by_a_fifteenth_of_its_norm(steepness: float) -> None:
+    torch.manual_seed(0)
+    network, prior = ImportanceNetwork(6, (16,)).requires_grad_(False), Prior("normal", 6)
+    torch.nn.init.normal_(network.body[-1].weight, std=steepness)
+    step = longest_step(network, prior, seed=1)
+    z = prior.sample(20_000, torch.Generator().manual_seed(2))
+    steep = uphill(network, z)[1].norm(dim=1).quantile(0.9)
+    exact = float(z.norm(dim=1).mean() / 15 / steep)
+    assert step == pytest.approx(exact, rel=0.36)  # one digit: 0.015 is 0.02
+    assert float(f"{step:.0e}") == step
+
+
+def test_flat_weights_have_no_steep_place() -> None:
+    assert longest_step(ImportanceNetwork(6), Prior("normal", 6), seed=1) > 1

@@ -10,6 +10,7 @@ TITLES = {
     "fid": "FID",
     "energy_distance": "energy distance (unbiased)",
     "kid": "KID (unbiased)",
+    "ladder_distance": "ladder distance (unbiased)",
     "emd": "EMD",
     "emd_squared": "EMD, squared distances",
     "precision": "precision",
