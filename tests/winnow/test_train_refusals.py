@@ -13,6 +13,7 @@ from winnow.cli import main
 GAN = ["train", "gan", "--preset", "gaussians-25", "--out", "run"]
 FEATURES = ["train", "features", "--bundle", "bundles/points"]
 WEIGHTS = ["train", "weights", "--bundle", "bundles/points", "--data", "gaussians-25", "--out", "run"]
+ENERGY = [*WEIGHTS, "--objective", "energy"]
 PILOT = ["train", "pilot", "--bundle", "bundles/points"]
 EVALUATE = ["evaluate", "bundles/points", "--data", "gaussians-25"]
 NOWHERE = "/proc/winnow-run"  # not even root may write there
@@ -124,15 +125,15 @@ def test_a_value_out_of_range_is_named(
         ([*WEIGHTS, "--out", "taken"], "--out taken: taken is not a folder"),
         ([*WEIGHTS, "--out", NOWHERE], f"--out {NOWHERE}: cannot write there"),
         ([*WEIGHTS, "--data", "digits"], "digits has samples of shape (1, 8, 8)"),
-        ([*WEIGHTS, "--option", "colour=red"], "energy has no option 'colour'; it has: kernel, scales"),
+        ([*ENERGY, "--option", "colour=red"], "energy has no option 'colour'; it has: kernel, scales"),
         ([*FEATURES, "--data", "whole.npz"], "whole has samples of shape (1, 28, 28), the bundle points has (2,)"),
-        ([*WEIGHTS, "--option", "kernel=laplace", "--option", "kernel=euclidean"], "option kernel is given twice"),
-        ([*WEIGHTS, "--option", "batch=64", "--option", "colour=red"], "energy has no option 'colour'"),
-        ([*WEIGHTS, "--option", "reference_rows=1"], "option reference_rows: Value error, must be 0, or at least 2"),
+        ([*ENERGY, "--option", "kernel=laplace", "--option", "kernel=euclidean"], "option kernel is given twice"),
+        ([*ENERGY, "--option", "batch=64", "--option", "colour=red"], "energy has no option 'colour'"),
+        ([*ENERGY, "--option", "reference_rows=1"], "option reference_rows: Value error, must be 0, or at least 2"),
         ([*EVALUATE, "--seeds", "bundles/points", "--against", "bundles/points"],
          "bundles/points is named twice; name each bundle once, in --seeds or in --against"),
         ([*EVALUATE, "--seeds", "bundles/points", "--seeds", "bundles/points"], "bundles/points is named twice"),
-        ([*WEIGHTS, "--option", "batch=1"], "option batch: Input should be greater than or equal to 2"),
+        ([*ENERGY, "--option", "batch=1"], "option batch: Input should be greater than or equal to 2"),
         ([*WEIGHTS, "--features", "taken"], "--features taken is no exported network; export it with torch.export"),
         ([*WEIGHTS, "--features", "nowhere.pt2"], "--features nowhere.pt2: no such file"),
         ([*PILOT, "--bundle", "taken"], "--bundle taken: taken is not a folder"),

@@ -38,9 +38,15 @@ def test_an_option_that_cannot_be_is_named(pair: tuple[str, str], says: str) -> 
     assert says in str(refused.value)
 
 
-def test_a_part_that_has_options_of_its_own_is_none() -> None:
-    with pytest.raises(ValueError, match=r"energy-ratio has no option 'ratio'; it has: pull$"):
+def test_options_of_a_part_are_named_after_it() -> None:
+    changed = with_options(EnergyRatioConfig(), [("energy.batch", "64"), ("ratio.hidden", "8,8")])
+    assert changed == EnergyRatioConfig(
+        energy=EnergyConfig(kernel="ladder", batch=64), ratio=RatioConfig(hidden=(8, 8))
+    )
+    with pytest.raises(ValueError, match=r"energy-ratio has no option 'ratio'; it has: pull, energy\.kernel,"):
         with_options(EnergyRatioConfig(), [("ratio", "2")])
+    with pytest.raises(ValueError, match=r"option ratio\.steps: Input should be greater than or equal to 1, not '0'"):
+        with_options(EnergyRatioConfig(), [("ratio.steps", "0")])
 
 
 PUBLISHED = {
