@@ -105,14 +105,14 @@ def kept_table(
 ) -> Table:
     """Every set of samples against ``real`` (as many rows, a whole number of ``blocks``), metrics kept.
 
-    They are found again by the samples themselves, not by a name under which others may have been drawn since.
+    They are found again by the samples of both sides, not by a name under which others may have been drawn since.
     ``title`` tells results of one shelf apart that were measured in another space.
     """
-    reference = rows_of(space, real, device)
+    reference, against = rows_of(space, real, device), Dataset("real", real).digest
     values = {}
     for name, samples in sets.items():
         rows = samples[: len(real)]
-        key = f"{title} {name} {Dataset(name, rows).digest} in {blocks} blocks"
+        key = f"{title} {name} {Dataset(name, rows).digest} against {against} in {blocks} blocks"
         kept = shelf.result(key)
         if kept is None:
             kept = compare(reference, rows_of(space, rows, device), {}, blocks).values["floor"]

@@ -52,12 +52,13 @@ def test_a_label_holds_the_method_and_its_settings() -> None:
     assert label("dot", {"steps": 2, "step_size": 0.01}) == "dot steps=2 step_size=0.01"
 
 
-def test_metrics_of_samples_drawn_anew_under_an_old_name_are_measured_anew(tmp_path: Path) -> None:
+def test_metrics_of_other_samples_or_other_data_under_an_old_name_are_measured_anew(tmp_path: Path) -> None:
     rows = [torch.randn(40, 2, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
     shelf, space, cpu = Shelf(tmp_path), Space("samples", "raw coordinates", None), torch.device("cpu")
 
-    def energies(samples: torch.Tensor) -> object:
-        return kept_table(shelf, space, rows[0], {"ours": samples}, cpu, blocks=2).values["ours"]["energy_distance"]
+    def energies(samples: torch.Tensor, real: torch.Tensor) -> object:
+        return kept_table(shelf, space, real, {"ours": samples}, cpu, blocks=2).values["ours"]["energy_distance"]
 
-    first = energies(rows[1])
-    assert energies(rows[1]) == first != energies(rows[2])
+    first = energies(rows[1], rows[0])
+    assert energies(rows[1], rows[0]) == first
+    assert first != energies(rows[2], rows[0]) and first != energies(rows[1], rows[2])

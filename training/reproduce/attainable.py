@@ -50,7 +50,7 @@ def attainable(bundle: Bundle, test: Dataset, measured: Measured, options: Optio
     size, blocks = measured.table.block_rows, measured.rows // measured.table.block_rows
     cap = bundle.manifest.importance.cap if bundle.manifest.importance else USUAL_CAP
     generator, steps = bundle.manifest.networks["generator"].sha256[:12], options.effort.attainable_steps
-    shelf, name = Shelf(options.keep / "attainable"), f"{generator}-{cap:g}-{size}-{blocks}-{steps}"
+    shelf, name = Shelf(options.keep / "attainable"), f"{generator}-{test.digest}-{cap:g}-{size}-{blocks}-{steps}"
     kept = shelf.result(name)
     if kept is None:
         kept = _judge(bundle, test, (size, blocks), cap, options)
