@@ -9,7 +9,7 @@ import torch
 
 from training.classifier import ClassifierConfig
 from training.presets import DEFAULT_OBJECTIVE, WEIGHTS_PRESETS
-from training.weights.config import EnergyConfig, WeightsConfig
+from training.weights.config import EnergyConfig, EnergyRatioConfig, WeightsConfig
 
 SEED = 40_000
 """Of what is drawn for tables; benchmarks.methods uses it too, so that both find each other's draws below --keep."""
@@ -30,6 +30,7 @@ class Effort:
     sweep_blocks: int = 5
     gan_steps: int | None = None
     weight_steps: int = 1_500
+    ratio_steps: int = 4_000
     pool_rows: int = 30_000
     real_rows: int = 20_000
     mode_rows: int = 26_000
@@ -47,6 +48,7 @@ QUICK = Effort(
     sweep_blocks=2,
     gan_steps=40,
     weight_steps=20,
+    ratio_steps=20,
     pool_rows=1_000,
     real_rows=1_000,
     mode_rows=200,
@@ -80,9 +82,12 @@ class Options:
 
     def weights(self, hidden: tuple[int, ...]) -> WeightsConfig:
         """The objective's settings at this effort."""
-        steps = self.effort.weight_steps
+        config, steps = OBJECTIVES[self.objective], self.effort.weight_steps
+        if isinstance(config.objective, EnergyRatioConfig):
+            ratio = replace(config.objective.ratio, steps=self.effort.ratio_steps)
+            config = replace(config, objective=replace(config.objective, ratio=ratio))
         return replace(
-            OBJECTIVES[self.objective],
+            config,
             hidden=hidden,
             steps=steps,
             validate_every=max(1, steps // 10),
