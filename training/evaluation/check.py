@@ -20,8 +20,8 @@ from training.randomness import step_generator
 
 GATE_SPLIT_SEED = 8
 GATE_ROWS, GATE_SHARE = 5_000, 5
-"""Real rows of the gate: at most a fifth of the data. With 10,000 of Fashion-MNIST's 60,000 apart the gain that training
-found on its held-out rows fell from 2.4 of its standard errors to 1.2, and w stayed flat (one run of each)."""
+"""Real rows of the gate: at most a fifth of the data. With 10,000 of Fashion-MNIST's 60,000 apart the gain that
+training found on its held-out rows fell from 2.4 of its standard errors to 1.2, and w stayed flat (one run of each)."""
 GATE_ROWS_PER_REAL = 10
 LEAST_BLOCK = 20
 """With fewer real rows a block the interval of recall is wider than any limit on its loss: nothing could pass."""
