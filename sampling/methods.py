@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from pydantic import ValidationError
 
 from models.bundle import Bundle
@@ -19,6 +21,7 @@ from sampling import (
     sir,
     truncation,
 )
+from sampling.ascent import AscentParameters
 from sampling.method import Method, MethodUnavailable
 from sampling.parameters import Parameters
 from sampling.sampler import BlockSizes, Sampler
@@ -26,6 +29,7 @@ from sampling.sampler import BlockSizes, Sampler
 MODULES = (prior, latentrs, latentga, latentrsga, langevin, truncation, jbt, simplicial, drs, mh, sir, dot)
 METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in MODULES}
 DEFAULT_SIZES = BlockSizes()
+Kind = TypeVar("Kind", bound=Parameters)
 
 
 def bind(bundle: Bundle, name: str, parameters: Parameters | None = None, sizes: BlockSizes = DEFAULT_SIZES) -> Sampler:
@@ -44,7 +48,15 @@ def with_defaults(bundle: Bundle, name: str, parameters: Parameters | None = Non
 
     Raises KeyError for a name that is none, pydantic's ValidationError (a ValueError) for defaults that do not fit.
     """
-    kind = METHODS[name].parameters
+    return _completed(bundle, name, METHODS[name].parameters, parameters)
+
+
+def ascent_of(bundle: Bundle, parameters: AscentParameters | None = None) -> AscentParameters:
+    """Of a climb by itself: ``parameters``, then what the bundle has for latentga. Raises as with_defaults."""
+    return _completed(bundle, latentga.METHOD.name, AscentParameters, parameters)
+
+
+def _completed(bundle: Bundle, name: str, kind: type[Kind], parameters: Parameters | None) -> Kind:
     given = {} if parameters is None else {field: getattr(parameters, field) for field in parameters.model_fields_set}
     return kind.model_validate({**bundle.manifest.defaults.get(name, {}), **given})
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from starlette.responses import Response
 
 from sampling.ascent import AscentParameters
+from sampling.methods import ascent_of
 from sampling.projection import resolve_projection
 from service.engine import evaluations
 from service.engine.encoders.formats import FORMATS, Format
@@ -73,7 +74,7 @@ async def refine(request: Request) -> Response:
     query, given = read_query(request, ScoreQuery, AscentParameters.model_fields)
     served = service.engine.served(query.model)
     bundle = served.bundle
-    parameters = validate(AscentParameters, "refine", given)
+    parameters = ascent_of(bundle, validate(AscentParameters, "refine", given))
     check_possible(bundle, work := evaluations.refine(parameters))
     try:
         resolve_projection(bundle.prior, parameters.projection)

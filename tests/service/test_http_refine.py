@@ -73,3 +73,15 @@ def test_paths_that_no_document_holds_are_refused(api: Any) -> None:
 def test_openapi_lists_the_parameters_of_the_ascent(api: Any) -> None:
     operation = api.get("/openapi.json").json()["paths"]["/refine"]["post"]
     assert [item["name"] for item in operation["parameters"]] == ["model", "timeout", *AscentParameters.model_fields]
+
+
+def test_what_the_request_leaves_open_has_the_bundles_default_of_latentga(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def path(query: str) -> Any:
+        return api.post(f"/refine?{query}", **npy(some(3))).json()["latents"]
+
+    usual, wide = path("steps=3"), path("steps=3&step_size=0.4")
+    monkeypatch.setitem(api.engine.model("images").manifest.defaults, "latentga", {"step_size": 0.4})
+    assert path("steps=3") == wide != usual
+    assert path("steps=3&step_size=0.05") == usual

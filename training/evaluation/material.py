@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from models.bundle import Bundle
-from sampling.ascent import AscentParameters, trajectory
+from sampling.ascent import trajectory
 from sampling.draw import Cost, Draw
 from sampling.latentrs import sample_latentrs
+from sampling.methods import ascent_of
 from sampling.prior import sample_prior
 from sampling.streams import BlockStream
 from training.data.dataset import Dataset, as_network_input
@@ -102,7 +103,7 @@ def gather(bundle: Bundle, train: Dataset, test: Dataset, seed: int, device: tor
     stream = BlockStream(stream_seed(seed, SEED_INDEX + 1), SIZES.latents, device)
     after = decode(bundle, sample_latentrs(bundle.prior, bundle.importance, n, stream))
     # The first rows as they were drawn, not the worst: a path is shown for an average latent.
-    climb = trajectory(bundle.prior, bundle.importance, drawn.latents[:CLIMBING], AscentParameters())
+    climb = trajectory(bundle.prior, bundle.importance, drawn.latents[:CLIMBING], ascent_of(bundle))
     steps = torch.linspace(0, len(climb.latents) - 1, SHOWN_STEPS).round().long().unique()
     path = decode(bundle, _with_latents(climb.latents[steps].flatten(0, 1)))
     return Material(
