@@ -1,7 +1,7 @@
 """The papers' tables, made again on generators trained here.
 
     python -m training.reproduce table1|figure2|mixtures|mnist|fashion-mnist|stacked-mnist|sweeps
-        [--out docs/results.md] [--keep runs/reproduce] [--objective energy] [--device auto] [--quick]
+        [--out docs/results.md] [--keep runs/reproduce] [--objective energy-ratio] [--device auto] [--quick]
         [--bundle FOLDER] [--rows N]
 
 Every step is kept below --keep: the same command, run again, goes on where it was stopped. --out replaces what stands
