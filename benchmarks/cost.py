@@ -1,13 +1,15 @@
 """What each sampling method costs against the bare generator: milliseconds and network passes an image.
 
-    python -m benchmarks.cost [--bundle bundles/fashion-mnist | --random-128 | --random progan-128]
+    python -m benchmarks.cost [--bundle bundles/fashion-mnist | --random-128 | --random progan-128] [--against prior]
                               [--batch 64 1024] [--methods ...] [--out docs/methods.md] [--keep FOLDER]
 
 ``--out`` replaces what stands in that page between the marker of this program and the end of the table.
 
-Each ratio comes from interleaved pairs in one process: decode n latents of the prior, then draw n samples with the
-method and decode what it has not decoded itself. What a block of proposals accepts beyond n is kept for the next
-pair, as a server does, so the ratio is the one of the steady state. Intervals are 97% Student over the pairs.
+Each ratio comes from interleaved pairs in one process: decode n latents of the prior, draw n samples with the method
+and decode what it has not decoded itself; which comes first alternates. What a block of proposals accepts beyond n is
+kept for the next pair, as a server does, so the ratio is the one of the steady state. Intervals are 97% Student over
+the pairs. With ``--against prior`` the other side of a pair is the method ``prior``, which reads w of what it returns:
+its own row, prior against prior, is the null.
 With one thread on a CPU the clock counts processor time: beside other work it shows what an idle machine would take.
 """
 
@@ -20,7 +22,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from statistics import fmean
 from time import perf_counter, process_time
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -43,17 +45,18 @@ PUBLISHED = {"mnist": 1.6 / 0.7, "progan": 1.25, "stylegan2": 1.38}
 """latentRS over the bare generator in the papers (Issenhuth et al. 2022, table 6, computed there, not measured)."""
 
 
+Base = Literal["bare", "prior"]
+BASE_SEED = 1
 PASSES = ("generator_passes", "critic_passes", "importance_passes", "gradient_steps")
 
 
 class Supply:
     """Samples of one method in order, decoded; surplus of a block waits for the next call."""
 
-    def __init__(self, bundle: Bundle, sampler: Sampler, device: torch.device) -> None:
+    def __init__(self, bundle: Bundle, sampler: Sampler, seed: int = 0) -> None:
         self.bundle, self.sampler, self.cost = bundle, sampler, Cost()
-        self._stream = BlockStream(0, sampler.block, device)
-        dim = bundle.prior.dim
-        self._latents = torch.empty(0, dim, device=device)
+        self._stream = BlockStream(seed, sampler.block, bundle.device)
+        self._latents = torch.empty(0, bundle.prior.dim, device=bundle.device)
         self._samples: torch.Tensor | None = None
 
     @property
@@ -85,42 +88,58 @@ def measure(
     batch: int,
     sizes: BlockSizes,
     pairs: int,
-    device: torch.device,
     settings: Mapping[str, Any] | None = None,
     most_seconds: float = MOST_SECONDS,
+    against: Base = "bare",
 ) -> dict[str, Any]:
     """One row of the table: seconds of both sides over ``pairs`` interleaved pairs, the ratio and its interval."""
     parameters = METHODS[method].parameters(**(settings or {}))
-    supply = Supply(bundle, bind(bundle, method, parameters, sizes), device)
-    stream = BlockStream(1, batch, device)
+    supply = Supply(bundle, bind(bundle, method, parameters, sizes))
+    base, device = base_work(bundle, against, batch, sizes), bundle.device
 
-    @torch.no_grad()
-    def bare() -> None:
-        bundle.generator(bundle.prior.draw(stream.next()).to(device))
+    def pair(number: int) -> tuple[float, float]:
+        """Seconds of base and method; the one or the other goes first."""
+        sides = base, lambda: supply.take(batch)
+        if number % 2:
+            second, first = (_seconds(side, device) for side in reversed(sides))
+        else:
+            first, second = (_seconds(side, device) for side in sides)
+        return first, second
 
-    def pair() -> tuple[float, float]:
-        return _seconds(bare, device), _seconds(lambda: supply.take(batch), device)
-
-    slowest = max(sum(pair()) for _ in range(WARM_UP))
+    slowest = max(sum(pair(number)) for number in range(WARM_UP))
     pairs = max(min(pairs, LEAST_PAIRS), min(pairs, int(most_seconds / slowest)))
     before = supply.cost
-    times = [pair() for _ in range(pairs)]
+    times = [pair(number) for number in range(pairs)]
     spent = Cost(*(getattr(supply.cost, f.name) - getattr(before, f.name) for f in fields(Cost)))
-    base = fmean(first for first, _ in times)
-    difference = student_interval([(second - first) / base for first, second in times])
+    mean = fmean(first for first, _ in times)
+    difference = student_interval([(second - first) / mean for first, second in times])
     return {
         "method": method,
         "batch": batch,
         "block": supply.sampler.block,
         "decodes": supply.decodes,
         "pairs": pairs,
-        "bare_ms": 1e3 * base / batch,
-        "method_ms": 1e3 * base / batch * (1 + difference.mean),
+        "bare_ms": 1e3 * mean / batch,
+        "method_ms": 1e3 * mean / batch * (1 + difference.mean),
         "ratio": 1 + difference.mean,
         "half_width": difference.half_width,
         "acceptance": spent.acceptance_rate,
         **passes(spent, supply.decodes),
     }
+
+
+def base_work(bundle: Bundle, against: Base, batch: int, sizes: BlockSizes) -> Callable[[], object]:
+    """The other side of a pair: ``batch`` latents of the prior, decoded; with ``prior`` as that method does it."""
+    if against == "prior":
+        supply = Supply(bundle, bind(bundle, "prior", sizes=sizes), BASE_SEED)
+        return lambda: supply.take(batch)
+    stream = BlockStream(BASE_SEED, batch, bundle.device)
+
+    @torch.no_grad()
+    def bare() -> None:
+        bundle.generator(bundle.prior.draw(stream.next()).to(bundle.device))
+
+    return bare
 
 
 def passes(cost: Cost, decodes: bool) -> dict[str, float]:
@@ -148,10 +167,10 @@ def _seconds(work: Callable[[], object], device: torch.device) -> float:
     return clock() - started
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def table(rows: list[dict[str, Any]], against: Base = "bare") -> str:
     """Markdown, one line a row."""
     lines = [
-        "| method | batch | pairs | ms an image | ratio to bare | accepted | generator | critic | w | gradient |",
+        f"| method | batch | pairs | ms an image | ratio to {against} | accepted | generator | critic | w | gradient |",
         "| --- |" + " --- |" * 9,
     ]
     for r in rows:
@@ -163,17 +182,18 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def words(bundle: Bundle, rows: list[dict[str, Any]], device: torch.device) -> str:
+def words(bundle: Bundle, rows: list[dict[str, Any]], device: torch.device, against: Base = "bare") -> str:
     """What was measured and how, the table, and what was published."""
     bare = ", ".join(
         f"{fmean(r['bare_ms'] for r in rows if r['batch'] == batch):.3f} ms at batch {batch:,}"
         for batch in sorted({r["batch"] for r in rows})
     )
+    base = "bare generator" if against == "bare" else against
     clock = "processor time" if clock_of(device) is process_time else "wall time"
     count = torch.get_num_threads()
     return (
         f"{bundle.name} ({bundle.digest[:12]}) on {device.type}, {count} thread{'s' * (count > 1)}, {clock}, torch "
-        f"{torch.__version__}; bare generator {bare} an image.\n\n{table(rows)}\n\nlatentRS over the bare generator "
+        f"{torch.__version__}; {base} {bare} an image.\n\n{table(rows, against)}\n\nlatentRS over the bare generator "
         f"in the papers: {', '.join(f'{name} {ratio:.2f}' for name, ratio in PUBLISHED.items())}."
     )
 
@@ -185,6 +205,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--random-128", dest="random", action="store_const", const="random-128")
     parser.add_argument("--batch", type=int, nargs="+", default=[64, 1024])
     parser.add_argument("--methods", nargs="+", choices=sorted(METHODS))
+    parser.add_argument("--against", choices=get_args(Base), default="bare", help="what ratios are to")
     parser.add_argument("--pairs", type=int, default=PAIRS)
     parser.add_argument("--seconds", type=float, default=MOST_SECONDS, help="for one row; fewer pairs beyond that")
     parser.add_argument("--block", type=int, default=BlockSizes.latents, help="proposals of a block of latents")
@@ -201,19 +222,20 @@ def run(args: argparse.Namespace) -> str:
     device = choose_device(args.device, args.threads)
     bundle = random_bundle(args.random, device) if args.random else load_bundle(args.bundle, device)
     sizes = BlockSizes(latents=args.block)
-    shelf = Shelf(args.keep / f"{bundle.name}-{bundle.digest[:12]}-{args.pairs}-{args.block}" if args.keep else None)
+    kept = f"{bundle.name}-{bundle.digest[:12]}-{args.pairs}-{args.block}-{args.against}"
+    shelf = Shelf(args.keep / kept if args.keep else None)
     rows = []
     for method in args.methods or [name for name, method in METHODS.items() if not method.missing(bundle)]:
         for batch in args.batch:
             row = shelf.result(f"{method} {batch}")
-            row = row or measure(bundle, method, batch, sizes, args.pairs, device, most_seconds=args.seconds)
+            row = row or measure(bundle, method, batch, sizes, args.pairs, None, args.seconds, args.against)
             shelf.keep_result(f"{method} {batch}", row)
             rows.append(row)
             print(table(rows[-1:]).splitlines()[-1], flush=True)
     if args.json:
         facts = {"bundle": bundle.name, "digest": bundle.digest, "device": str(device), "sizes": asdict(sizes)}
         args.json.write_text(json.dumps({**facts, "rows": rows}, indent=2) + "\n")
-    return words(bundle, rows, device)
+    return words(bundle, rows, device, args.against)
 
 
 def main() -> int:

@@ -35,7 +35,7 @@ def large_generators(device: torch.device, seconds: float) -> dict[str, dict[str
     """Time of latentRS over the bare generator's, by size; ``seconds`` for each."""
     return {
         name: measure(
-            random_bundle(name, device), "latentrs", LARGE_ROWS[device.type], BlockSizes(), MOST_PAIRS, device,
+            random_bundle(name, device), "latentrs", LARGE_ROWS[device.type], BlockSizes(), MOST_PAIRS,
             most_seconds=seconds,
         )
         for name in LARGE[device.type]

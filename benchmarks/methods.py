@@ -83,7 +83,7 @@ class Bench:
         name = label(method, settings)
         timing = self.shelf.result(name)
         if timing is None:
-            timing = measure(self.bundle, method, COST_BATCH, DEFAULT_SIZES, COST_PAIRS, self.device, settings)
+            timing = measure(self.bundle, method, COST_BATCH, DEFAULT_SIZES, COST_PAIRS, settings)
             self.shelf.keep_result(name, timing)
         return timing
 

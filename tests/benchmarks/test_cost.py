@@ -27,7 +27,7 @@ def test_passes_are_rows_over_samples_that_came_out() -> None:
 
 @pytest.mark.parametrize("method", ["latentrs", "sir"])
 def test_a_supply_hands_out_the_samples_of_one_draw_in_order(points: Bundle, method: str) -> None:
-    supply = Supply(points, bind(points, method, sizes=SIZES), CPU)
+    supply = Supply(points, bind(points, method, sizes=SIZES))
     handed = torch.cat([supply.take(n) for n in (5, 20, 1)])
     sampler = bind(points, method, sizes=SIZES)
     drawn = draw(method, sampler.propose, 26, BlockStream(0, sampler.block))
@@ -37,30 +37,48 @@ def test_a_supply_hands_out_the_samples_of_one_draw_in_order(points: Bundle, met
 
 
 def test_a_row_counts_what_its_settings_cost(points: Bundle) -> None:
-    row = measure(points, "sir", 60, SIZES, 6, CPU, {"candidates": 3})
+    row = measure(points, "sir", 60, SIZES, 6, {"candidates": 3})
     assert (row["acceptance"], row["generator_passes"], row["critic_passes"]) == pytest.approx((1 / 3, 3, 3))
     assert row["method_ms"] == pytest.approx(row["bare_ms"] * row["ratio"])
     assert (row["pairs"], row["batch"], row["decodes"]) == (6, 60, True)
 
 
 def test_a_slow_row_has_fewer_pairs_and_says_so(points: Bundle) -> None:
-    row = measure(points, "prior", 8, SIZES, 20, CPU, most_seconds=0.0)
+    row = measure(points, "prior", 8, SIZES, 20, most_seconds=0.0)
     assert row["pairs"] == LEAST_PAIRS
     assert f"| prior | 8 | {LEAST_PAIRS} |" in table([row])
-    assert measure(points, "prior", 8, SIZES, 2, CPU, most_seconds=0.0)["pairs"] == 2
+    assert measure(points, "prior", 8, SIZES, 2, most_seconds=0.0)["pairs"] == 2
 
 
 def test_the_ratio_is_of_paired_times(points: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks = iter([1.0, 3.0] * cost.WARM_UP + [1.0, 3.0, 2.0, 6.0, 3.0, 9.0])
+    ticks = iter([1.0, 3.0] * cost.WARM_UP + [1.0, 3.0, 6.0, 2.0, 3.0, 9.0])  # the method goes first in the second
     monkeypatch.setattr(cost, "_seconds", lambda work, device: next(ticks))
-    row = measure(points, "prior", 10, SIZES, 3, CPU)
+    row = measure(points, "prior", 10, SIZES, 3)
     assert row["ratio"] == pytest.approx(3.0)
     assert row["bare_ms"] == pytest.approx(200.0)
     assert row["method_ms"] == pytest.approx(600.0)
     assert row["half_width"] > 0
 
 
+def test_against_the_prior_the_other_side_draws_with_that_method(
+    points: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str] = []
+    take = Supply.take
+
+    def counted(supply: Supply, n: int) -> torch.Tensor:
+        taken.append(supply.sampler.method)
+        return take(supply, n)
+
+    monkeypatch.setattr(Supply, "take", counted)
+    row = measure(points, "latentrs", 16, SIZES, 4, against="prior")
+    assert taken[-8:] == ["prior", "latentrs", "latentrs", "prior"] * 2
+    assert "ratio to prior" in table([row], "prior") and "; prior " in words(points, [row], CPU, "prior")
+    measure(points, "latentrs", 16, SIZES, 4)
+    assert "prior" not in taken[8 + 2 * cost.WARM_UP :]
+
+
 def test_the_words_name_bundle_clock_and_the_published_ratios(points: Bundle) -> None:
-    text = words(points, [measure(points, "prior", 8, SIZES, 2, CPU)], CPU)
+    text = words(points, [measure(points, "prior", 8, SIZES, 2)], CPU)
     assert "gaussians-25" in text and "progan 1.25" in text
     assert ("processor time" in text) == (torch.get_num_threads() == 1)
