@@ -2,9 +2,9 @@
 
     python -m training.build [--only gaussians-25] [--runs runs] [--bundles bundles] [--device auto] [--threads 2]
 
-GAN, feature spaces, one importance network an objective, selection; then the density-ratio classifier with its
-constants, the pilot run, report. Selection reads held-out training data only; the test split is opened once, for the
-report of what was selected.
+GAN, feature spaces, the density-ratio classifier with its constants, the pilot run; then one importance network an
+objective, selection, report: other weights touch nothing that was made before them. Selection reads held-out training
+data only; the test split is opened once, for the report of what was selected.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -49,14 +49,13 @@ WEIGHTS_RECORD = "weights.json"
 class Recipe:
     """A GAN preset, whether its data has classes to train feature spaces on, and the objectives to choose from.
 
-    ``hidden``: widths of w in place of those of each objective's preset. ``classifier``: of the baselines' networks.
+    ``classifier``: of the baselines' networks.
     ``rows_per_real``: of prior and latentRS in the report; other methods are left to docs/methods.md then.
     """
 
     preset: str
     features: bool
     objectives: tuple[str, ...]
-    hidden: tuple[int, ...] | None = None
     classifier: ClassifierConfig = CLASSIFIER
     rows_per_real: int | None = None
 
@@ -66,7 +65,8 @@ class Recipe:
 
 
 COMPARED = (
-    "energy-ladder", "energy", "energy-laplace", "transport", "transport-raw", "ratio", "adversarial", "paper"
+    "energy-ratio", "energy-ladder", "energy", "energy-laplace", "transport", "transport-raw", "ratio", "adversarial",
+    "paper",
 )  # fmt: skip
 PLANE_COMPARED = ("energy-ladder", "energy", "energy-ratio", "ratio", "transport", "adversarial")
 PLANE_CLASSIFIER = ClassifierConfig(steps=2_500, batch=256)
@@ -74,13 +74,12 @@ RECIPES = {
     "fashion-mnist": Recipe("fashion-mnist", True, COMPARED, rows_per_real=30),
     "mnist": Recipe("mnist", True, COMPARED),
     "stacked-mnist": Recipe("stacked-mnist", True, COMPARED),
-    "gaussians-25": Recipe("gaussians-25", False, PLANE_COMPARED, (64, 64, 64), PLANE_CLASSIFIER),
-    "swiss-roll": Recipe("swiss-roll", False, PLANE_COMPARED, (64, 64, 64), PLANE_CLASSIFIER),
+    "gaussians-25": Recipe("gaussians-25", False, PLANE_COMPARED, PLANE_CLASSIFIER),
+    "swiss-roll": Recipe("swiss-roll", False, PLANE_COMPARED, PLANE_CLASSIFIER),
     "digits": Recipe(
         "digits",
         True,
         ("energy-ladder", "energy", "energy-laplace", "energy-ratio"),
-        (64, 64, 64),
         ClassifierConfig(steps=1_000, critic_steps=500),
     ),
 }
@@ -99,20 +98,17 @@ def build(name: str, recipe: Recipe, runs: Path, bundles: Path, device: torch.de
     if recipe.features and "features" not in load_bundle(base).networks:
         scores = add_features(base, train, test, device)
         write_json(base / "features.json", {"test_accuracy": scores})
-    train_objectives(recipe, run, base, train, device)
-    chosen = select(run, recipe.objectives)
-    whole = complete(recipe.classifier, run, run / chosen / "bundle", train, device)
-    return publish(run, chosen, whole, recipe, bundles / name, device)
+    whole = complete(recipe.classifier, run, base, train, device)
+    train_objectives(recipe, run, whole, train, device)
+    return publish(run, select(run, recipe.objectives), recipe, bundles / name, device)
 
 
-def train_objectives(recipe: Recipe, run: Path, base: Path, train: Dataset, device: torch.device) -> None:
-    """One importance network an objective, each in ``run / objective``; those that are current stay."""
+def train_objectives(recipe: Recipe, run: Path, source: Path, train: Dataset, device: torch.device) -> None:
+    """One importance network an objective, each a bundle in ``run / objective``; those that are current stay."""
     for objective in recipe.objectives:
         settings = WEIGHTS_PRESETS[objective]
-        if recipe.hidden is not None:
-            settings = replace(settings, hidden=recipe.hidden)
-        if not is_current(run / objective, settings, base):
-            work = partial(weights_bundle, settings, base, train, run / objective, device, run / "pools")
+        if not is_current(run / objective, settings, source):
+            work = partial(weights_bundle, settings, source, train, run / objective, device, run / "pools")
             resumed_or_anew(run / objective, work)
 
 
@@ -176,13 +172,14 @@ def held_out_energy(folder: Path, which: str = "trained") -> float:
     return float(record["held_out_energy_distance"][which])
 
 
-def publish(run: Path, chosen: str, folder: Path, recipe: Recipe, out: Path, device: torch.device) -> Path:
-    """Report on the bundle ``folder`` on the test split, beside every other objective, then copy it.
+def publish(run: Path, chosen: str, recipe: Recipe, out: Path, device: torch.device) -> Path:
+    """Report on the bundle of the objective ``chosen`` on the test split, beside every other one, then copy it.
 
     Its verdict on w is the bundle's.
     """
     config = GAN_PRESETS[recipe.preset]
     train, test = load(config.data, "train"), load(config.data, "test")
+    folder = run / chosen / "bundle"
     bundle = load_bundle(folder, device)
     others = [run / objective / "bundle" for objective in recipe.objectives if objective != chosen]
     report = evaluate(bundle, train, test, REPORT_SEED, device, other_weights(bundle, others), recipe.report)

@@ -20,14 +20,13 @@ from training.errors import TrainingRefused
 from training.pilot import jbt, simplicial
 from training.presets import GAN_PRESETS, WEIGHTS_PRESETS
 from training.refusals import EXPECTED
-from training.weights.config import WeightsConfig
 from training.writing import replace_folder
 
 CPU = torch.device("cpu")
 CLASSIFIER = ClassifierConfig(
     steps=60, critic_steps=4, batch=64, lr=2e-3, held_out_rows=200, validate_every=20, patience=100
 )
-RECIPE = Recipe("tiny", features=False, objectives=("tiny-energy", "tiny-raw"), hidden=(8,), classifier=CLASSIFIER)
+RECIPE = Recipe("tiny", features=False, objectives=("tiny-energy", "tiny-raw"), classifier=CLASSIFIER)
 
 
 @pytest.fixture
@@ -42,12 +41,10 @@ def presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gan = replace(GAN_PRESETS["gaussians-25"], data=str(path), steps=4, batch=16)
     monkeypatch.setitem(GAN_PRESETS, "tiny", gan)
     for name, source in (("tiny-energy", "energy"), ("tiny-raw", "transport-raw")):
-        preset = replace(WEIGHTS_PRESETS[source], steps=4, validate_every=2, pool_rows=2_000, held_out_rows=500)
+        preset = replace(
+            WEIGHTS_PRESETS[source], steps=4, validate_every=2, pool_rows=2_000, held_out_rows=500, hidden=(8,)
+        )
         monkeypatch.setitem(WEIGHTS_PRESETS, name, preset)
-
-
-def settings_of(objective: str) -> WeightsConfig:
-    return replace(WEIGHTS_PRESETS[objective], hidden=RECIPE.hidden)
 
 
 @pytest.mark.usefixtures("presets")
@@ -79,12 +76,12 @@ def test_weights_of_other_settings_or_another_generator_are_neither_reused_nor_r
     runs = tmp_path / "runs"
     build("tiny", RECIPE, runs, tmp_path / "bundles", CPU)
     folder, base = runs / "tiny" / "tiny-energy", runs / "tiny" / "base"
-    assert is_current(folder, settings_of("tiny-energy"), base)
-    assert not is_current(folder, replace(settings_of("tiny-energy"), cap=2.0), base)
+    assert is_current(folder, WEIGHTS_PRESETS["tiny-energy"], base)
+    assert not is_current(folder, replace(WEIGHTS_PRESETS["tiny-energy"], cap=2.0), base)
     GAN_PRESETS["tiny"] = replace(GAN_PRESETS["tiny"], steps=8)
     before = load_bundle(folder / "bundle").digest
     build("tiny", RECIPE, runs, tmp_path / "bundles", CPU)
-    assert is_current(folder, settings_of("tiny-energy"), base)
+    assert is_current(folder, WEIGHTS_PRESETS["tiny-energy"], base)
     assert load_bundle(folder.with_name("tiny-energy.old") / "bundle").digest == before
 
 
@@ -188,11 +185,22 @@ def test_an_interrupted_pilot_run_is_done_again_without_the_classifier(
 
 
 @pytest.mark.usefixtures("presets")
-def test_a_classifier_of_other_settings_or_other_weights_is_not_reused(tmp_path: Path) -> None:
-    build("tiny", RECIPE, tmp_path / "runs", tmp_path / "bundles", CPU)
-    run = tmp_path / "runs" / "tiny"
-    chosen = build_module.select(run, RECIPE.objectives)
-    other = next(objective for objective in RECIPE.objectives if objective != chosen)
-    assert is_current(run / "classifier", CLASSIFIER, run / chosen / "bundle", RECORD)
-    assert not is_current(run / "classifier", replace(CLASSIFIER, steps=61), run / chosen / "bundle", RECORD)
-    assert not is_current(run / "classifier", CLASSIFIER, run / other / "bundle", RECORD)
+def test_a_classifier_of_other_settings_is_not_reused_and_other_weights_leave_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, bundles = tmp_path / "runs", tmp_path / "bundles"
+    first = load_bundle(build("tiny", RECIPE, runs, bundles, CPU)).manifest
+    run = runs / "tiny"
+    assert is_current(run / "classifier", CLASSIFIER, run / "base", RECORD)
+    assert not is_current(run / "classifier", replace(CLASSIFIER, steps=61), run / "base", RECORD)
+
+    def forbidden(*_: object) -> None:
+        raise AssertionError("other weights have the same classifier")
+
+    monkeypatch.setattr(build_module, "classifier_bundle", forbidden)
+    monkeypatch.setattr(build_module, "measure_pilot", forbidden)
+    for objective in RECIPE.objectives:
+        monkeypatch.setitem(WEIGHTS_PRESETS, objective, replace(WEIGHTS_PRESETS[objective], hidden=(16,)))
+    second = load_bundle(build("tiny", RECIPE, runs, bundles, CPU)).manifest
+    assert second.networks["importance"] != first.networks["importance"]
+    assert (second.pilot, second.networks["classifier"]) == (first.pilot, first.networks["classifier"])

@@ -145,7 +145,7 @@ class WeightsConfig:
     """
 
     objective: Objective = field(default_factory=EnergyConfig)
-    hidden: tuple[int, ...] = (128, 128, 128)
+    hidden: tuple[int, ...] = (64, 64, 64)
     negative_slope: float = 0.2
     head: Head = "bounded"
     cap: float = 3.0
