@@ -144,4 +144,11 @@ WEIGHTS_PRESETS["paper"] = WEIGHTS_PRESETS["paper-mnist"]
 are printed nowhere and are ours. ``paper`` is the name that paper-mnist had first. ``energy-batch`` and
 ``transport-raw`` are what the levers against noise and bias are measured against."""
 
-DEFAULT_OBJECTIVE = "energy-ratio"
+DEFAULT_OBJECTIVE, DEFAULT_WITH_TRAINED_FEATURES = "energy-ratio", "energy-ladder"
+"""A feature network knows the images that it was trained on. On Fashion-MNIST a classifier of its features told
+training rows from a generator of test FID 0.22 by 0.37 of log 2, and the pull to its ratio cost half of the gain."""
+
+
+def default_objective(trained_features: bool) -> str:
+    """``trained_features``: distances are taken in features of a network that was trained on the same rows."""
+    return DEFAULT_WITH_TRAINED_FEATURES if trained_features else DEFAULT_OBJECTIVE

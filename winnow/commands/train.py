@@ -69,7 +69,9 @@ def _register_weights(steps: Any) -> None:
     parser = _common(steps, "weights", "train importance weights for a bundle's generator", run_weights)
     parser.add_argument("--bundle", type=Path, required=True, help="bundle with the generator")
     parser.add_argument("--data", type=source, required=True, help="name or path of the data")
-    parser.add_argument("--objective", "--preset", help="a name of docs/training.md (default: the best one there)")
+    parser.add_argument(
+        "--objective", "--preset", help="a name of docs/training.md (default: the one that it recommends)"
+    )
     parser.add_argument("--option", type=assignment, nargs="+", action="extend", default=[], metavar="NAME=VALUE",
                         help="of the objective, as in solver=sinkhorn power=2")  # fmt: skip
     parser.add_argument("--features", type=Path, help="exported network that maps images to features [n, f]")
@@ -153,10 +155,12 @@ def run_weights(args: argparse.Namespace) -> int:
     from training.evaluation.gate import Limits
     from training.extractor import ExtractorFiles
     from training.pipeline import weights_bundle
-    from training.presets import DEFAULT_OBJECTIVE, WEIGHTS_PRESETS
+    from training.presets import WEIGHTS_PRESETS, default_objective
     from training.weights.options import with_options
 
-    config = _choose(WEIGHTS_PRESETS, args.objective or DEFAULT_OBJECTIVE, "objective")
+    own_features = not args.features and "features" in (args.spaces or ("features",))
+    default = default_objective(own_features and "features" in read_manifest(args.bundle).networks)
+    config = _choose(WEIGHTS_PRESETS, args.objective or default, "objective")
     given = {name: getattr(args, name) for name in ("steps", "seed", "cap", "lr", "pool_rows")}
     given |= {name: tuple(getattr(args, name)) if getattr(args, name) else None for name in ("hidden", "spaces")}
     given["objective"] = with_options(config.objective, args.option)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.presets import DEFAULT_OBJECTIVE, WEIGHTS_PRESETS
+from training.presets import WEIGHTS_PRESETS, default_objective
 from training.weights.cases import JUNK, JUNK_SHARE, KINDS, MODES, Score, failure, make_case, score, sized
 from training.weights.train import TrainedWeights, train_weights
 
@@ -19,10 +19,11 @@ def trained(objective: str, kind: str, dim: int, folder: Path) -> TrainedWeights
     return train_weights(sized(WEIGHTS_PRESETS[objective], STEPS), make_case(kind, dim).problem, folder)
 
 
+@pytest.mark.parametrize("trained_features", [False, True])
 @pytest.mark.parametrize(("kind", "dim"), SOLVED)
-def test_the_default_objective_solves_the_case(kind: str, dim: int, tmp_path: Path) -> None:
+def test_both_default_objectives_solve_the_case(kind: str, dim: int, trained_features: bool, tmp_path: Path) -> None:
     case = make_case(kind, dim)
-    network = trained(DEFAULT_OBJECTIVE, kind, dim, tmp_path).network
+    network = trained(default_objective(trained_features), kind, dim, tmp_path).network
     assert failure(case, score(case, None), score(case, network)) is None
 
 
