@@ -17,15 +17,22 @@ class Gaussian:
     root: torch.Tensor
 
 
-def fit_gaussian(features: torch.Tensor, name: str = "real") -> Gaussian:
-    """Statistics of features [n, d], n >= 2. Raises ValueError.
+def fit_gaussian(features: torch.Tensor, name: str = "real", weights: torch.Tensor | None = None) -> Gaussian:
+    """Statistics of features [n, d], n >= 2, each row with its weight [n] >= 0 where they are given. Raises ValueError.
 
     The root comes from a QR factorisation of the centred features: the covariance is never formed, so no
-    eigenvalue is rounded below zero, and fewer samples than dimensions are no special case.
+    eigenvalue is rounded below zero, and fewer samples than dimensions are no special case. With shares p = w / sum w
+    the divisor is 1 - sum p^2, which is (n - 1) / n of equal ones.
     """
     samples = as_samples(features, name, at_least=2)
-    mean = samples.mean(dim=0)
-    root: torch.Tensor = torch.linalg.qr((samples - mean) / (len(samples) - 1) ** 0.5, mode="r").R
+    if weights is None:
+        mean = samples.mean(dim=0)
+        scaled = (samples - mean) / (len(samples) - 1) ** 0.5
+    else:
+        shares = weights.to(samples) / weights.sum(dtype=samples.dtype)
+        mean = shares @ samples
+        scaled = (samples - mean) * (shares / (1 - shares.square().sum())).sqrt()[:, None]
+    root: torch.Tensor = torch.linalg.qr(scaled, mode="r").R
     return Gaussian(mean, root)
 
 

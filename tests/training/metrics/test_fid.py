@@ -69,3 +69,19 @@ def test_it_is_symmetric() -> None:
 def test_one_sample_has_no_covariance() -> None:
     with pytest.raises(ValueError, match=r"fake has 1 sample.*needs at least 2; draw more"):
         fid(normal(5, 3, seed=0), normal(1, 3, seed=1))
+
+
+def test_a_weight_counts_like_so_many_copies() -> None:
+    rows, counts = correlated(40, 3, seed=10), torch.arange(40) % 3
+    kept, n = fit_gaussian(rows, weights=counts), int(counts.sum())
+    copies = rows.repeat_interleave(counts, dim=0)
+    covariance = (kept.root.T @ kept.root) * (1 - float((counts / n).square().sum()))
+    assert torch.allclose(kept.mean, copies.mean(0))
+    assert torch.allclose(covariance, copies.T.cov(correction=0))
+
+
+def test_equal_weights_are_none() -> None:
+    rows = correlated(30, 3, seed=11)
+    plain, weighted = fit_gaussian(rows), fit_gaussian(rows, weights=torch.full((30,), 0.7))
+    assert torch.allclose(plain.mean, weighted.mean)
+    assert torch.allclose(plain.root.T @ plain.root, weighted.root.T @ weighted.root)

@@ -1,0 +1,78 @@
+"""benchmarks.weighted: one set of latents, weighted; flat weights change nothing, good ones much, intervals cover."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import weighted
+from benchmarks.weighted import fid_change, jackknife, main
+from models.bundle import load_bundle, save_bundle
+from models.importance import ImportanceNetwork
+
+BUNDLE = Path(__file__).parents[2] / "bundles" / "gaussians-25"
+
+
+@pytest.fixture
+def flat(tmp_path: Path) -> Path:
+    """The embedded bundle with w = 1."""
+    bundle = load_bundle(BUNDLE)
+    networks = {**bundle.networks, "importance": ImportanceNetwork(bundle.prior.dim, (4,))}
+    specs = dict(bundle.manifest.networks)
+    specs["importance"] = specs["importance"].model_copy(update={"config": {"latent_dim": 2, "hidden": [4]}})
+    save_bundle(tmp_path / "flat" / "bundle", bundle.manifest.model_copy(update={"networks": specs}), networks)
+    return tmp_path / "flat" / "bundle"
+
+
+def test_shipped_weights_gain_and_flat_ones_do_not(
+    flat: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(weighted, "ENERGY_ROWS", 2_000)
+    main([str(BUNDLE), str(flat), "--data", "gaussians-25", "--rows", "4000"])
+    shipped, nothing = capsys.readouterr().out.splitlines()[-2:]
+    assert nothing.startswith("| flat | ")
+    assert nothing.replace("-0 ", "+0 ").endswith("| +0 ± 0% | +0 ± 0% |")
+    assert shipped.startswith("| gaussians-25 | ")
+    energy = shipped.split(" | ")[-1]
+    assert energy.startswith("-")
+
+
+def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:
+    rows = torch.randn(5_000, generator=torch.Generator().manual_seed(0)).double()
+    found = jackknife(lambda _, kept: float(rows[kept].mean()), 10, len(rows))
+    assert found.mean == pytest.approx(float(rows.mean()))
+    deviation = 2.57 / len(rows) ** 0.5  # 97% of Student with nine degrees of freedom
+    assert 0.5 * deviation < found.half_width < 2 * deviation
+
+
+def test_weights_that_undo_a_shift_take_the_fid_away() -> None:
+    generator = torch.Generator().manual_seed(1)
+    real = torch.randn(4_000, 2, generator=generator)
+    junk = torch.cat([torch.randn(4_000, 2, generator=generator), 5 + torch.randn(1_000, 2, generator=generator)])
+    fake = junk[torch.randperm(len(junk), generator=generator)]
+    good = fid_change(real, fake, (fake.sum(1) < 5).float())
+    assert good.mean + good.half_width < -0.9
+    assert abs(fid_change(real, fake, torch.ones(len(fake))).mean) < 1e-9
+
+
+def test_another_generator_is_refused(flat: Path) -> None:
+    bundle = load_bundle(flat)
+    with torch.no_grad():
+        next(bundle.generator.parameters()).add_(1.0)
+    save_bundle(flat, bundle.manifest, bundle.networks)
+    with pytest.raises(SystemExit, match="another generator than the first bundle's"):
+        main([str(BUNDLE), str(flat), "--data", "gaussians-25", "--rows", "100"])
+
+
+def test_a_bundle_without_weights_is_refused(flat: Path) -> None:
+    bundle = load_bundle(flat)
+    names = {name: network for name, network in bundle.networks.items() if name != "importance"}
+    specs = {name: spec for name, spec in bundle.manifest.networks.items() if name != "importance"}
+    bare = replace(bundle, networks=names)
+    manifest = bundle.manifest.model_copy(update={"networks": specs, "importance": None, "calibration": None})
+    save_bundle(flat, manifest, bare.networks)
+    with pytest.raises(Exception, match="no importance"):
+        main([str(flat), "--data", "gaussians-25", "--rows", "100"])
