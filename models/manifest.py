@@ -30,10 +30,13 @@ class PriorSpec(_Strict):
     dim: Annotated[int, Field(ge=1)]
 
 
+OutputKind = Literal["image", "points"]
+
+
 class OutputSpec(_Strict):
     """What the generator returns per sample: an image (C, H, W) in ``range``, or a point (dim,)."""
 
-    kind: Literal["image", "points"]
+    kind: OutputKind
     shape: tuple[Annotated[int, Field(ge=1)], ...]
     range: tuple[float, float] | None = None
 

@@ -20,14 +20,11 @@ class Stop(Exception):
     ("bundle", "given", "expected"),
     [
         ("digits", [], "energy-ladder"),
-        ("digits", ["--spaces", "samples", "features"], "energy-ladder"),
-        ("digits", ["--spaces", "samples"], "energy-ratio"),
-        ("digits", ["--features", "exported.pt2"], "energy-ratio"),
         ("gaussians-25", [], "energy-ratio"),
         ("digits", ["--objective", "energy"], "energy"),
     ],
 )
-def test_a_pull_to_a_ratio_is_the_default_only_where_the_features_do_not_know_the_training_rows(
+def test_the_default_depends_on_the_kind_of_samples(
     bundle: str, given: list[str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def begin(config: WeightsConfig, *_: object, **__: object) -> None:

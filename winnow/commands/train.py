@@ -158,8 +158,7 @@ def run_weights(args: argparse.Namespace) -> int:
     from training.presets import WEIGHTS_PRESETS, default_objective
     from training.weights.options import with_options
 
-    own_features = not args.features and "features" in (args.spaces or ("features",))
-    default = default_objective(own_features and "features" in read_manifest(args.bundle).networks)
+    default = default_objective(read_manifest(args.bundle).output.kind)
     config = _choose(WEIGHTS_PRESETS, args.objective or default, "objective")
     given = {name: getattr(args, name) for name in ("steps", "seed", "cap", "lr", "pool_rows")}
     given |= {name: tuple(getattr(args, name)) if getattr(args, name) else None for name in ("hidden", "spaces")}

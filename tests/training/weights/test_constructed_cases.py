@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
+from models.manifest import OutputKind
 from training.presets import WEIGHTS_PRESETS, default_objective
 from training.weights.cases import JUNK, JUNK_SHARE, KINDS, MODES, Score, failure, make_case, score, sized
 from training.weights.train import TrainedWeights, train_weights
@@ -19,11 +21,11 @@ def trained(objective: str, kind: str, dim: int, folder: Path) -> TrainedWeights
     return train_weights(sized(WEIGHTS_PRESETS[objective], STEPS), make_case(kind, dim).problem, folder)
 
 
-@pytest.mark.parametrize("trained_features", [False, True])
+@pytest.mark.parametrize("samples", get_args(OutputKind))
 @pytest.mark.parametrize(("kind", "dim"), SOLVED)
-def test_both_default_objectives_solve_the_case(kind: str, dim: int, trained_features: bool, tmp_path: Path) -> None:
+def test_both_default_objectives_solve_the_case(kind: str, dim: int, samples: OutputKind, tmp_path: Path) -> None:
     case = make_case(kind, dim)
-    network = trained(default_objective(trained_features), kind, dim, tmp_path).network
+    network = trained(default_objective(samples), kind, dim, tmp_path).network
     assert failure(case, score(case, None), score(case, network)) is None
 
 
