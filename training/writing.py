@@ -25,7 +25,8 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def replace_folder(source: Path, out: Path) -> None:
-    """A copy of ``source`` at ``out``, in the place of what lies there, which stays until the copy is whole.
+    """A copy of ``source`` at ``out``, in the place of what lies there, which stays until the copy is whole and comes
+    back where that cannot take its place.
 
     Raises TrainingRefused where it cannot be written.
     """
@@ -35,7 +36,12 @@ def replace_folder(source: Path, out: Path) -> None:
         shutil.copytree(source, beside / "new")
         if out.exists():
             out.rename(beside / "old")
-        (beside / "new").rename(out)
+        try:
+            (beside / "new").rename(out)
+        except OSError:
+            if (beside / "old").exists():
+                (beside / "old").rename(out)
+            raise
         shutil.rmtree(beside, ignore_errors=True)
 
 

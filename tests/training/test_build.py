@@ -124,6 +124,24 @@ def test_a_folder_that_cannot_be_copied_leaves_the_old_one(tmp_path: Path, monke
     assert [path.name for path in out.parent.iterdir()] == ["tiny"] and (out / "file").read_text() == "new"
 
 
+def test_a_folder_that_cannot_take_its_place_gives_it_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, out = tmp_path / "source", tmp_path / "bundles" / "tiny"
+    for folder, text in ((source, "new"), (out, "old")):
+        folder.mkdir(parents=True)
+        (folder / "file").write_text(text)
+    rename = Path.rename
+
+    def full(path: Path, target: Path) -> Path:
+        if path.name == "new":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(TrainingRefused, match="free space and start again"):
+        replace_folder(source, out)
+    assert [path.name for path in out.parent.iterdir()] == ["tiny"] and (out / "file").read_text() == "old"
+
+
 def test_a_folder_that_is_being_replaced_is_no_bundle_to_a_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
