@@ -251,7 +251,7 @@ class Engine:
             loop.run()
         except BaseException:
             logger.critical("the device loop has stopped", exc_info=True)
-            self._queue.abandon(GenerationFailed("The device loop has stopped; the server must be restarted."))
+            loop.abandon(GenerationFailed("The device loop has stopped; the server must be restarted."))
 
 
 def _bind(served: Served, method: str, parameters: Parameters, seeded: bool) -> tuple[Sampler, ...]:

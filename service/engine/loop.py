@@ -30,6 +30,12 @@ class DeviceLoop:
         while self._next_turn():
             pass
 
+    def abandon(self, error: Exception) -> None:
+        """It has stopped. Books last: what is wrong may be wrong with them."""
+        for job in self._queue.abandon(error):
+            self._accounts.wasted(job, "cancelled" if job.future.cancelled() else "failed")
+            job.end()
+
     def _next_turn(self) -> bool:
         """Wait for work and do it; False: there will be none. Nothing of it is held while the next is waited for."""
         supplies = self._turn.supplies
