@@ -10,7 +10,7 @@ from service.engine.accounts import Accounts
 from service.engine.decoding import is_out_of_memory
 from service.engine.errors import DeadlineExceeded, Draining, EngineError, GenerationFailed, Stalled, first_line
 from service.engine.jobs import Job, SampleJob
-from service.engine.outcomes import Turn
+from service.engine.outcomes import Turn, no_room
 from service.engine.queue import JobQueue
 from service.engine.supply import SupplyStalled
 from service.engine.turns import Shares, fill, take_turn
@@ -97,7 +97,7 @@ class DeviceLoop:
         except Exception as error:  # noqa: BLE001 - a result that cannot be put together is its own job's loss only
             self._accounts.wasted(job, "failed")
             job.end()
-            job.future.set_exception(told([job], error))
+            job.future.set_exception(no_room(job) if is_out_of_memory(error) else told([job], error))
             return
         # Books first: whoever sees the result may look at the metrics.
         self._accounts.delivered(job)
