@@ -72,7 +72,7 @@ class Engine:
 
     def _turn(self, device: int) -> Turn:
         supplies = Supplies(lambda supply: self._accounts.dropped(supply, "evicted"), self.options.pool_rows)
-        decoder = Decoder(self.metrics, self.shelf.shrink, device)
+        decoder = Decoder(self.metrics, self.shelf, device)
         return Turn(self.options, self._accounts, device, decoder, supplies, Returns(self._accounts.returned_lost))
 
     def start(self) -> Catalog:
