@@ -171,7 +171,8 @@ def _bind(bundle: Bundle, parameters: DotParameters, sizes: BlockSizes) -> Sampl
         descend = partial(descend_latents, bundle.prior, bundle.generator, critic, constant, parameters)
     propose = partial(propose_dot, bundle.prior, bundle.generator, descend, bundle.importance, parameters)
     usual = LATENT_STEPS if output.kind == "image" else TARGET_STEPS
-    return Sampler("dot", propose, rows_for_steps(sizes.decoded, parameters.steps or 0, usual), parameters, 1.0)
+    block = rows_for_steps(sizes.decoded, parameters.steps or 0, usual)
+    return Sampler("dot", propose, block, parameters, 1.0, decodes=True)
 
 
 METHOD = Method(

@@ -96,7 +96,7 @@ def _bind(bundle: Bundle, parameters: DrsParameters, sizes: BlockSizes) -> Sampl
             f"less than one in {MAX_PROPOSALS_PER_SAMPLE}; use a shift of 95 or lower"
         )
     propose = partial(propose_drs, judge_of(bundle), pilot.bound, shift)
-    return Sampler("drs", propose, sizes.decoded, parameters, expected)
+    return Sampler("drs", propose, sizes.decoded, parameters, expected, decodes=True)
 
 
 METHOD = Method(

@@ -74,7 +74,8 @@ def _bind(bundle: Bundle, parameters: JbtParameters, sizes: BlockSizes) -> Sampl
         threshold(pilot.quantiles, parameters.keep),
     )
     propose = partial(propose_jbt, bundle.prior, bundle.generator, bundle.importance, gate)
-    return Sampler("jbt", propose, max(1, sizes.decoded // LATENTS_OF_DECODED), parameters, parameters.keep)
+    block = max(1, sizes.decoded // LATENTS_OF_DECODED)
+    return Sampler("jbt", propose, block, parameters, parameters.keep, decodes=True)
 
 
 METHOD = Method(

@@ -79,7 +79,8 @@ def _bind(bundle: Bundle, parameters: MhParameters, sizes: BlockSizes) -> Sample
     assert pilot is not None
     propose = partial(propose_mh, judge_of(bundle), torch.tensor(pilot.real_log_ratios), parameters.candidates)
     block = whole_sets(parameters.candidates, sizes.decoded)
-    return Sampler("mh", propose, block, parameters, 1 / parameters.candidates, unit=parameters.candidates)
+    expected, unit = 1 / parameters.candidates, parameters.candidates
+    return Sampler("mh", propose, block, parameters, expected, unit, decodes=True)
 
 
 METHOD = Method(

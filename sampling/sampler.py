@@ -38,6 +38,8 @@ class Sampler:
 
     ``unit``: proposals that one output is made of (a chain's, a set's); a block is a whole number of units.
 
+    ``decodes``: its blocks come with the generator's output, and are as large as BlockSizes.decoded says.
+
     ``expected_acceptance``: accepted over proposals according to the bundle's calibration, None where it has none.
     """
 
@@ -47,6 +49,7 @@ class Sampler:
     parameters: Parameters = NO_PARAMETERS
     expected_acceptance: float | None = None
     unit: int = 1
+    decodes: bool = False
 
     @property
     def units(self) -> int:

@@ -57,7 +57,8 @@ def _bind(bundle: Bundle, parameters: SirParameters, sizes: BlockSizes) -> Sampl
     """A turn decodes and judges whole sets: about as much as a plain decode of 32 images by default, 27 at the most."""
     propose = partial(propose_sir, judge_of(bundle), parameters.candidates)
     block = whole_sets(parameters.candidates, sizes.decoded)
-    return Sampler("sir", propose, block, parameters, 1 / parameters.candidates, unit=parameters.candidates)
+    expected, unit = 1 / parameters.candidates, parameters.candidates
+    return Sampler("sir", propose, block, parameters, expected, unit, decodes=True)
 
 
 METHOD = Method(

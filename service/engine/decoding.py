@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from math import ceil, inf
 from time import perf_counter
+from typing import Protocol
 
 import torch
 
@@ -58,17 +58,33 @@ def check_finite(finite: torch.Tensor) -> None:
         raise FloatingPointError("the generator gave NaN or infinite values")
 
 
+class Sizes(Protocol):
+    """Who decides how much of a bundle goes through a device at once (Shelf)."""
+
+    def shrink(self, served: Served, rows: int) -> bool:
+        """Batches of at most ``rows`` from now on. False where none fits."""
+        ...
+
+    def shorten(self, served: Served) -> None:
+        """Blocks of half as many proposals from now on."""
+        ...
+
+    def regain(self) -> None:
+        """The full size again, where it was given up long ago and fits by now."""
+        ...
+
+
 class Decoder:
-    """``decode`` that survives a device without memory: with smaller batches, until the model is loaded anew.
+    """``decode`` that survives a device without memory: with smaller batches, until the full one fits again.
 
     Bits depend on the shape of a batch, so a seeded request does not silently go on in another one: it is refused,
-    and asked for again it has another fingerprint. ``shrunk`` is told the bundle and the rows that it may have,
-    and says whether so many, or fewer, do fit; where none does it is not asked again for REST_SECONDS. ``device``: its
-    number.
+    and asked for again it has another fingerprint. Where no batch fits ``sizes`` is not asked again for REST_SECONDS.
+    ``device``: its number.
     """
 
-    def __init__(self, metrics: Metrics, shrunk: Callable[[Served, int], bool], device: int = 0) -> None:
-        self._metrics, self._shrunk, self._device = metrics, shrunk, device
+    def __init__(self, metrics: Metrics, sizes: Sizes, device: int = 0) -> None:
+        self.sizes = sizes
+        self._metrics, self._device = metrics, device
         self._most: dict[str, int] = {}
         # When none fitted, by digest.
         self._unhelped: dict[str, float] = {}
@@ -123,25 +139,40 @@ class Decoder:
         model = served.bundle.name
         return OutOfMemory(said or f"The device had no memory for {model}; batches are smaller now: ask again.")
 
+    def no_block(self, served: Served, rows: int, seeded: bool) -> OutOfMemory:
+        """There was no memory for w on a block of ``rows``: shorter ones from now on, and what to say.
+
+        Batches, which are not to blame, stay as they are; so do the blocks of a seed, whose bits depend on them.
+        """
+        self._note(served, rows)
+        if seeded or rows == 1:
+            return self._hopeless(served, f"a block of {rows} proposals of ")
+        self.sizes.shorten(served)
+        model = served.bundle.name
+        return OutOfMemory(f"The device had no memory for proposals of {model}; blocks are shorter now: ask again.")
+
     def forget(self, digest: str) -> None:
-        """The bundle is loaded anew, or gone."""
+        """The bundle is served in another size, or loaded anew, or gone."""
         self._most.pop(digest, None)
         self._unhelped.pop(digest, None)
 
     def _shrink(self, served: Served, rows: int) -> bool:
         """``rows`` did not fit; whether half of them or fewer do. Where not even one does it is not the size, which
         stays as it is."""
-        self._metrics.oom.inc()
-        logger.error("out of memory", extra={"model": served.bundle.name, "rows": rows})
+        self._note(served, rows)
         digest, half = served.bundle.digest, rows // 2
         if not half or perf_counter() - self._unhelped.get(digest, -inf) < REST_SECONDS:
             return False
         self._unhelped[digest] = perf_counter()  # unless it turns out that they do
-        if not self._shrunk(served, half):
+        if not self.sizes.shrink(served, half):
             return False
         self._unhelped.pop(digest, None)
         self._most[digest] = min(half, self._most.get(digest, half))
         return True
+
+    def _note(self, served: Served, rows: int) -> None:
+        self._metrics.oom.inc()
+        logger.error("out of memory", extra={"model": served.bundle.name, "rows": rows})
 
     def _hopeless(self, served: Served, what: str) -> OutOfMemory:
         said = f"The device has no memory for {what}{served.bundle.name}; ask again in {REST_SECONDS} s."

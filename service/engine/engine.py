@@ -72,7 +72,7 @@ class Engine:
 
     def _turn(self, device: int) -> Turn:
         supplies = Supplies(lambda supply: self._accounts.dropped(supply, "evicted"), self.options.pool_rows)
-        decoder = Decoder(self.metrics, self.shelf.shrink, device)
+        decoder = Decoder(self.metrics, self.shelf, device)
         return Turn(self.options, self._accounts, device, decoder, supplies, Returns(self._accounts.returned_lost))
 
     def start(self) -> Catalog:
@@ -251,7 +251,7 @@ class Engine:
             loop.run()
         except BaseException:
             logger.critical("the device loop has stopped", exc_info=True)
-            self._queue.abandon(GenerationFailed("The device loop has stopped; the server must be restarted."))
+            loop.abandon(GenerationFailed("The device loop has stopped; the server must be restarted."))
 
 
 def _bind(served: Served, method: str, parameters: Parameters, seeded: bool) -> tuple[Sampler, ...]:

@@ -9,10 +9,11 @@ from time import perf_counter
 from service.engine.accounts import Accounts
 from service.engine.decoding import is_out_of_memory
 from service.engine.errors import DeadlineExceeded, Draining, EngineError, GenerationFailed, Stalled, first_line
+from service.engine.evaluations import LatentJob
 from service.engine.jobs import Job, SampleJob
-from service.engine.outcomes import Turn
+from service.engine.outcomes import Turn, no_room
 from service.engine.queue import JobQueue
-from service.engine.supply import SupplyStalled
+from service.engine.supply import SupplyFailed, SupplyStalled
 from service.engine.turns import Shares, fill, take_turn
 
 logger = logging.getLogger("winnow.engine")
@@ -30,6 +31,12 @@ class DeviceLoop:
         while self._next_turn():
             pass
 
+    def abandon(self, error: Exception) -> None:
+        """It has stopped. Books last: what is wrong may be wrong with them."""
+        for job in self._queue.abandon(error):
+            self._accounts.wasted(job, "cancelled" if job.future.cancelled() else "failed")
+            job.end()
+
     def _next_turn(self) -> bool:
         """Wait for work and do it; False: there will be none. Nothing of it is held while the next is waited for."""
         supplies = self._turn.supplies
@@ -43,6 +50,7 @@ class DeviceLoop:
             self._let_go(job)
         if work.shares:
             self._take(work.shares)
+            self._turn.decoder.sizes.regain()
         elif not work.over and not work.chores and (hungry := supplies.hungry()) is not None:
             fill(self._turn, hungry)
         supplies.trim(self._digests())
@@ -69,13 +77,16 @@ class DeviceLoop:
                 self._finish(job)
 
     def _told(self, jobs: Sequence[Job], error: Exception) -> EngineError:
-        """Like ``told``; a device without memory gets smaller batches, whoever it was that found none.
+        """Like ``told``; a device without memory gets smaller batches, or blocks where one of those found none.
 
         What is raised while it gets them is told instead: it must not end the loop.
         """
         if is_out_of_memory(error):
             try:
-                return self._turn.decoder.out_of_memory(jobs[0].served)
+                decoder, job = self._turn.decoder, jobs[0]
+                if (rows := block_of(job, error)) is not None:
+                    return decoder.no_block(job.served, rows, isinstance(job, SampleJob) and job.seed is not None)
+                return decoder.out_of_memory(job.served)
             except Exception as another:  # noqa: BLE001 - a bundle is warmed up anew, which runs its networks
                 error = another
         return told(jobs, error)
@@ -91,7 +102,7 @@ class DeviceLoop:
         except Exception as error:  # noqa: BLE001 - a result that cannot be put together is its own job's loss only
             self._accounts.wasted(job, "failed")
             job.end()
-            job.future.set_exception(told([job], error))
+            job.future.set_exception(no_room(job) if is_out_of_memory(error) else told([job], error))
             return
         # Books first: whoever sees the result may look at the metrics.
         self._accounts.delivered(job)
@@ -130,6 +141,15 @@ class DeviceLoop:
             job.started = True
             job.charge("queue", now - job.admitted)
             self._accounts.stage("queue", now - job.admitted)
+
+
+def block_of(job: Job, error: Exception) -> int | None:
+    """Rows of the block on which ``error`` was raised; None: one of the generator's batches, or as large."""
+    if isinstance(job, LatentJob):
+        return None if job.work.decodes else job.work.rows(job.served)
+    if isinstance(job, SampleJob) and isinstance(error, SupplyFailed) and not job.choice.sampler.decodes:
+        return job.choice.sampler.block
+    return None
 
 
 def told(jobs: Sequence[Job], error: Exception) -> EngineError:

@@ -29,6 +29,11 @@ class Turn:
     returns: Returns
 
 
+def no_room(job: Job) -> OutOfMemory:
+    """For the whole answer: the device's batches are not to blame, and stay as they are."""
+    return OutOfMemory(f"There is no memory for {job.n} samples of {job.model} at once; ask for a format that streams.")
+
+
 @dataclass
 class Outcome:
     """``made``: rows that each job got; ``spent``: device seconds on its behalf; ``failed``: jobs that cannot go on,
@@ -45,9 +50,7 @@ class Outcome:
             arrived = job.add(take, rows)
         except MemoryError:  # for the whole answer, which is laid out at its first rows
             accounts.lost(decoded)
-            self.failed[job] = OutOfMemory(
-                f"There is no memory for {job.n} samples of {job.model} at once; ask for a format that streams."
-            )
+            self.failed[job] = no_room(job)
             return
         accounts.given(job, arrived, decoded)
         if arrived:

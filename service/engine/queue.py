@@ -172,19 +172,21 @@ class JobQueue:
             self._closed = self._cut_off = True
             self._changed.notify_all()
 
-    def abandon(self, error: Exception) -> None:
-        """The device loop is gone: nobody shall wait for it."""
+    def abandon(self, error: Exception) -> list[Job]:
+        """The device loop is gone: nobody shall wait for it, and no other device do what was queued. The jobs that are
+        over with it, for whoever keeps the books to end."""
         with self._changed:
             self._closed = True
             jobs, chores = list(self._jobs.values()), list(self._chores)
+            self._chores.clear()
             for job in jobs:
                 self.leave(job)
-                job.end()
         for chore in chores:
             chore.set_exception(error)
         for job in jobs:
             if job.future.set_running_or_notify_cancel():
                 job.future.set_exception(error)
+        return jobs
 
     def needed(self) -> set[Served]:
         """What admitted requests need, whether or not it is on the shelf still."""

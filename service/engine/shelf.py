@@ -23,12 +23,15 @@ from service.engine.fingerprint import environment
 from service.engine.options import EngineOptions
 from service.engine.queue import JobQueue
 from service.engine.served import Served
-from service.engine.warmup import warm_up
+from service.engine.warmup import fits, warm_up
 from service.metrics.registry import Metrics
 
 logger = logging.getLogger("winnow.engine")
 # Of a folder's name, on any file system of ours; to ask for a longer one is an error of the system, not "no".
 MAX_NAME_BYTES = 255
+# After so long what was made smaller for lack of memory is tried at its full size again. Seeded bytes change with it:
+# where memory comes and goes they must not every minute.
+REGAIN_SECONDS = 600
 
 
 class Shelf:
@@ -43,6 +46,8 @@ class Shelf:
         self._root, self._default, self._options, self._metrics = root, default, options, metrics
         self._queue, self._forget, self._devices = queue, forget, devices
         # Of a load from file to service; and of the catalog, which a device without memory changes meanwhile.
+        # What a device had before its memory ran short, by model, and when that was last found not to fit.
+        self._full: dict[str, tuple[Served, float]] = {}
         self._changing, self._catalog_changes = threading.Lock(), threading.Lock()
 
     def fill(self, threads: int) -> None:
@@ -83,33 +88,71 @@ class Shelf:
     def shrink(self, served: Served, rows: int) -> bool:
         """On a device thread: from now on ``served`` has batches of at most ``rows``. False where none fits."""
         with self._catalog_changes:
-            current = self.catalog.models.get(served.bundle.name)
-            if current is None or current.served is not served:
+            if not self._is_current(served):
                 return True  # it has left, or shrunk, already
+            options = replace(self._options, proposal_block=served.proposal_block)
             while rows:
                 try:
-                    warm = warm_up(served.bundles, replace(self._options, batch_rows=rows), self.environment)
+                    warm = warm_up(served.bundles, replace(options, batch_rows=rows), self.environment)
                 except Exception as error:
                     if not is_out_of_memory(error):
                         raise
                     rows //= 2
                 else:
-                    self._show(self.catalog.with_model(replace(current, served=warm)))
-                    self._forget(served)
+                    self._make_do(served, warm)
                     return True
             return False
+
+    def shorten(self, served: Served) -> None:
+        """On a device thread: from now on ``served`` has blocks of half as many proposals, unless it has already.
+
+        No warm-up: no bits of a seed depend on it.
+        """
+        with self._catalog_changes:
+            if self._is_current(served):
+                self._make_do(served, replace(served, proposal_block=max(1, served.proposal_block // 2)))
+
+    def regain(self) -> None:
+        """On a device thread: what makes do with less has its full size again where that fits by now."""
+        if not self._full:
+            return
+        with self._catalog_changes:
+            for name, (full, tried) in list(self._full.items()):
+                if perf_counter() - tried < REGAIN_SECONDS:
+                    continue
+                self._full[name] = full, perf_counter()
+                if fits(full):
+                    logger.info("full size again", extra={"model": name, "batch_rows": full.batch_rows})
+                    del self._full[name]
+                    self._exchange(full)
+
+    def _is_current(self, served: Served) -> bool:
+        model = self.catalog.models.get(served.bundle.name)
+        return model is not None and model.served is served
+
+    def _make_do(self, served: Served, smaller: Served) -> None:
+        full, _ = self._full.get(served.bundle.name, (served, 0.0))
+        self._full[served.bundle.name] = full, perf_counter()
+        self._exchange(smaller)
+
+    def _exchange(self, served: Served) -> None:
+        """It serves its bundle from now on, in another size than before."""
+        name = served.bundle.name
+        self._replace(self.catalog.with_model(replace(self.catalog.models[name], served=served)), name)
 
     def _put(self, model: Model) -> Model:
         warm = self._warm(model)
         check_whole(warm)
         self._metrics.prepare([model.name], tuple(METHODS))
         with self._catalog_changes:
+            self._full.pop(model.name, None)
             self._replace(self.catalog.with_model(warm), model.name)
         return warm
 
     def _take_away(self, name: str) -> None:
         with self._catalog_changes:
             self._replace(self.catalog.without(name), name)
+            self._full.pop(name, None)
 
     def _replace(self, catalog: Catalog, name: str) -> None:
         before = self.catalog.models.get(name)

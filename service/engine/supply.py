@@ -63,14 +63,18 @@ class SupplyFailed(SupplyError):
 class Supply(ABC):
     """Blocks are evaluated one at a time; what passes waits here until it is taken.
 
-    ``decodes``: its method comes with the generator's output. ``block_seconds``: of the quickest block so
-    far, 0 before the first. ``broken``: the last block raised.
+    ``block_seconds``: of the quickest block so far, 0 before the first. ``broken``: the last block raised.
     """
 
     def __init__(self, bundle: Bundle, sampler: Sampler) -> None:
         self.bundle, self.sampler = bundle, sampler
-        self.decodes = self.broken = False
+        self.broken = False
         self.block_seconds = 0.0
+
+    @property
+    def decodes(self) -> bool:
+        """Its method comes with the generator's output."""
+        return self.sampler.decodes
 
     @property
     @abstractmethod
@@ -109,13 +113,14 @@ class Supply(ABC):
         try:
             block, useful = self._evaluate()
             _check(block)
+            assert self.decodes == (block.samples is not None), "a method decodes, and does not say so, or says so only"
         except RejectionStalled as error:
             self.broken = True
             raise SupplyStalled(f"Bundle {self.bundle.name}: {error}") from error
         except Exception as error:  # whatever a network raises concerns those who take from here, nobody else
             self.broken = True
             raise SupplyFailed(first_line(error)) from error
-        self.broken, self.decodes = False, block.samples is not None
+        self.broken = False
         self._keep(block, useful)
         seconds = perf_counter() - started
         self.block_seconds = min(self.block_seconds or seconds, seconds)  # what else the machine does only adds

@@ -51,6 +51,19 @@ def warm_up(bundles: Sequence[Bundle], options: EngineOptions, environment: dict
     return replace(served, fingerprint=prints[0], alike=len(set(prints)) == 1)
 
 
+@torch.inference_mode()
+def fits(served: Served) -> bool:
+    """Whether there is memory now for its largest batch and its largest block, on each device."""
+    try:
+        for bundle, decoder in zip(served.bundles, served.decoders, strict=True):
+            decoder(probe_latents(bundle, served.batch_rows))
+            if bundle.importance is not None:
+                bundle.importance(probe_latents(bundle, served.proposal_block))
+    except Exception:  # noqa: BLE001 - whatever it is, it had better stay as it is
+        return False
+    return True
+
+
 def probe_latents(bundle: Bundle, rows: int) -> torch.Tensor:
     """The same [rows, d] at every start."""
     generator = np.random.Generator(np.random.Philox(PROBE_SEED))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -12,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.engine.engine import Engine
-from service.engine.errors import EngineError
+from service.engine.errors import EngineError, OutOfMemory
 from service.http import admin, catalog, docs, latents, page, probes, samples
 from service.http.access import AccessLayer
 from service.http.cors import CorsLayer
@@ -26,6 +27,7 @@ from service.http.problems import (
     from_http,
     from_validation,
 )
+from service.http.records import record_of
 from service.http.routes import Paths
 from service.http.standing import set_standing
 from service.http.state import Grace, Service, service_of
@@ -33,6 +35,8 @@ from service.settings import Settings
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
+
+logger = logging.getLogger("winnow.access")
 
 
 def create_app(engine: Engine, settings: Settings, gate: Gate | None = None, tracer: Tracer | None = None) -> FastAPI:
@@ -67,6 +71,7 @@ def create_app(engine: Engine, settings: Settings, gate: Gate | None = None, tra
     app.state.paths = Paths(app)
     app.add_exception_handler(ProblemError, _answer_problem)
     app.add_exception_handler(EngineError, _answer_engine)
+    app.add_exception_handler(MemoryError, _answer_memory)
     app.add_exception_handler(RequestValidationError, _answer_validation)
     app.add_exception_handler(HTTPException, _answer_http)
     return app
@@ -80,6 +85,13 @@ async def _answer_problem(request: Request, error: Exception) -> Response:
 async def _answer_engine(request: Request, error: Exception) -> Response:
     assert isinstance(error, EngineError)
     return await _answer_problem(request, from_engine(error, service_of(request).grace.left()))
+
+
+async def _answer_memory(request: Request, error: Exception) -> Response:
+    """Raised beside the engine, while an answer is written or a body read: a smaller one may fit, or this one later."""
+    logger.error("out of memory", exc_info=error, extra={"request_id": record_of(request.scope).request_id})
+    said = "The server has no memory for it; ask again in 1 s, for fewer rows, or for a format that streams."
+    return await _answer_engine(request, OutOfMemory(said))
 
 
 async def _answer_validation(request: Request, error: Exception) -> Response:

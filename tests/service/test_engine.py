@@ -249,6 +249,26 @@ def test_nobody_waits_for_a_device_loop_that_is_gone(start: Start, monkeypatch: 
     assert engine.unready() == "the loop of device cpu has stopped"
 
 
+@pytest.mark.parametrize("seed", [None, 1])
+def test_the_books_of_a_device_loop_that_is_gone_are_closed(
+    start: Start, monkeypatch: pytest.MonkeyPatch, toys: None, seed: int | None
+) -> None:
+    engine = start()
+
+    def mistake(*_: object) -> None:
+        raise AssertionError("a mistake in the loop itself")
+
+    monkeypatch.setattr(engine._queue, "worked", mistake)
+    futures = [engine.submit(SampleRequest(5 * BATCH, "points", method, seed)) for method in ("prior", "picky")]
+    for future in futures:
+        with pytest.raises(GenerationFailed, match="restarted"):
+            future.result(timeout=60)
+    engine._threads[0].join(timeout=60)
+    assert engine.metrics.value("winnow_decoded_rows_total", model="points") > 0
+    assert engine.metrics.value("winnow_queue_requests") == engine._queue.memory.taken == 0
+    assert books_balance(engine)
+
+
 @pytest.mark.parametrize("request_", [SampleRequest(n=0), SampleRequest(n=1, seed=-1), SampleRequest(n=1, seed=2**63)])
 def test_senseless_requests_are_refused_at_the_door(start: Start, request_: SampleRequest) -> None:
     with pytest.raises(ValueError, match="must"):

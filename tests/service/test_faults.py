@@ -220,9 +220,8 @@ def test_where_no_batch_fits_it_is_told_without_a_warm_up_for_each_request(
 
     monkeypatch.setattr(shelf, "warm_up", counted)
     with monkeypatch.context() as meanwhile:
-        for network in engine.model("images").networks.values():
-            spoil(network, meanwhile, lambda _: NO_MEMORY[0])
-        for request in (SampleRequest(1), SampleRequest(1, method="prior"), SampleRequest(1, method="prior", seed=1)):
+        spoil(engine.model("images").generator, meanwhile, lambda _: NO_MEMORY[0])
+        for request in (SampleRequest(rows), SampleRequest(rows, method="prior"), SampleRequest(1, seed=1)):
             for _ in range(2):
                 with pytest.raises(OutOfMemory, match="no memory") as refusal:
                     engine.submit(request).result(timeout=60)
@@ -230,7 +229,7 @@ def test_where_no_batch_fits_it_is_told_without_a_warm_up_for_each_request(
         assert len(warmed) == tries
         meanwhile.setattr(decoding, "REST_SECONDS", 0)
         with pytest.raises(OutOfMemory):
-            engine.submit(SampleRequest(1)).result(timeout=60)
+            engine.evaluate(DECODE, np.zeros((1, 16), np.float32)).result(timeout=60)
         assert len(warmed) == 2 * tries
     assert engine.submit(SampleRequest(2 * BATCH)).result(timeout=60).n == 2 * BATCH
     assert engine.served("images").batch_rows == rows
@@ -243,10 +242,10 @@ def test_a_bundle_that_cannot_be_made_smaller_fails_its_request_and_not_the_loop
     engine = start()
     monkeypatch.setattr(shelf, "warm_up", mistaken)
     with monkeypatch.context() as meanwhile:
-        spoil(engine.model("images").networks["importance"], meanwhile, lambda _: NO_MEMORY[0])
+        spoil(engine.model("images").generator, meanwhile, lambda _: NO_MEMORY[0])
         for error, says in ((GenerationFailed, "fits no smaller batch"), (OutOfMemory, "no memory for any batch")):
             with pytest.raises(error, match=says):  # it is not warmed up for the second one
-                engine.submit(SampleRequest(n=1, method="latentrs")).result(timeout=60)
+                engine.evaluate(DECODE, np.zeros((1, 16), np.float32)).result(timeout=60)
     assert engine.unready() is None
     assert engine.submit(SampleRequest(n=1, method="latentrs")).result(timeout=60).n == 1
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
 from typing import Any
 
+import httpx
 import pytest
 import torch
 from books import books_balance
+from test_http_problems import problem
 from tiny_bundles import BATCH
+
+from service.engine.encoders.formats import FORMATS
+from service.engine.evaluations import LatentJob
 
 Serve = Callable[..., Any]
 FAULTS = {
@@ -98,6 +104,44 @@ def test_numbers_that_are_none_are_never_sent(serve: Serve, monkeypatch: pytest.
     generator.poisoned = False
     assert api.post(f"/sample?n=4&format=npz{seed}").status_code == 200
     assert books_balance(api.engine)
+
+
+def no_memory(*_: object) -> bytes:
+    raise MemoryError("Unable to allocate 2.00 GiB for an array")
+
+
+def refused_for_a_second(api: Any, answer: httpx.Response) -> bool:
+    said = problem(answer)
+    assert (answer.status_code, said["code"], answer.headers["retry-after"]) == (503, "out_of_memory", "1")
+    assert "a format that streams" in said["detail"] and "allocate" not in answer.text
+    assert api.metric("winnow_oom_total") == 0, "the device's batches are not to blame"
+    assert api.engine._queue.memory.taken == 0
+    return ready(api) and books_balance(api.engine)
+
+
+@pytest.mark.parametrize("path", ["/decode?format=npz", "/score", "/refine"])
+def test_results_that_cannot_be_put_together_for_lack_of_memory_say_so(
+    api: Any, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    assert api.post("/sample").status_code == 200
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(LatentJob, "result", no_memory)
+        assert refused_for_a_second(api, api.post(path, json={"latents": [[0.5] * 16] * 2}))
+    assert api.post(path, json={"latents": [[0.5] * 16] * 2}).status_code == 200
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_an_answer_that_cannot_be_written_for_lack_of_memory_says_so(
+    api: Any, monkeypatch: pytest.MonkeyPatch, fmt: str
+) -> None:
+    target = f"/sample?n=3&images=true&format={fmt}"
+    with monkeypatch.context() as meanwhile:
+        if (writer := FORMATS[fmt].writer) is None:
+            meanwhile.setitem(FORMATS, fmt, replace(FORMATS[fmt], encode=no_memory))
+        else:
+            meanwhile.setattr(writer, "add", no_memory)
+        assert refused_for_a_second(api, api.post(target))
+    assert api.post(target).status_code == 200
 
 
 def test_many_faulty_requests_leave_nothing_behind(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from service.engine.errors import GenerationFailed
 from service.engine.jobs import Job
 from service.engine.options import EngineOptions
 from service.engine.outbox import Outbox
@@ -85,3 +86,15 @@ class QueueMachine(RuleBasedStateMachine):
 
 QueueMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestQueue = QueueMachine.TestCase
+
+
+def test_nobody_does_what_was_queued_for_a_loop_that_is_gone() -> None:
+    queue, done = JobQueue(EngineOptions(), Metrics(), lambda: 0.0, devices=2), list[int]()
+    error = GenerationFailed("The device loop has stopped.")
+    chore = queue.chore(lambda: done.append(1))
+    job = ToyJob(n=3, served=served, kind=0, lane=LANE, admitted=0.0)
+    queue.submit(job)
+    assert queue.abandon(error) == [job]
+    assert chore.exception(timeout=0) is job.future.exception(timeout=0) is error
+    assert queue.next() is None
+    assert queue.abandon(error) == done == [], "the other loop may stop, too"

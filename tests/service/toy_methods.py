@@ -49,7 +49,8 @@ def pick(bundle: Bundle, parameters: PickyParameters, stream: Stream) -> Block:
 def bind_picky(bundle: Bundle, parameters: PickyParameters, sizes: BlockSizes) -> Sampler:
     if parameters.acceptance < LOWEST:
         raise ValueError(f"acceptance must be at least {LOWEST} here, not {parameters.acceptance}")
-    return Sampler("picky", partial(pick, bundle, parameters), sizes.decoded, parameters, parameters.acceptance)
+    propose = partial(pick, bundle, parameters)
+    return Sampler("picky", propose, sizes.decoded, parameters, parameters.acceptance, decodes=True)
 
 
 @torch.no_grad()
