@@ -5,8 +5,9 @@
 
 Nothing is rejected: a generated row counts with min(w, cap), so all w share their latents and their real rows, and far
 smaller differences are seen than between accepted samples. The real rows are those that ``winnow train weights`` sets
-apart for its gate: no w has read them. FID: change against w = 1, with the 97% interval of a jackknife over ten groups
-of both sides. Energy distance: on the first ENERGY_ROWS latents, the interval from its first-order influence.
+apart for its gate: no w has read them. FID: change against w = 1, and how far that is from the change of the first
+bundle's w, with 97% intervals of a jackknife over ten groups of both sides. Energy distance: on the first ENERGY_ROWS
+latents, the interval from its first-order influence.
 """
 
 from __future__ import annotations
@@ -42,9 +43,10 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Change:
-    """Of one w in one space against w = 1, relative to what w = 1 has."""
+    """Of one w in one space against w = 1, over what w = 1 has; ``beside``: its ``fid`` less that of the first."""
 
     fid: Interval
+    beside: Interval
     energy: Interval
 
 
@@ -58,13 +60,16 @@ def jackknife(value: Callable[[torch.Tensor, torch.Tensor], float], real: int, f
     return Interval(whole_value, student_interval(parts).half_width)
 
 
-def fid_change(real: torch.Tensor, fake: torch.Tensor, weights: torch.Tensor) -> Interval:
-    """Relative change of FID when the rows of ``fake`` count with ``weights``."""
+def fid_change(
+    real: torch.Tensor, fake: torch.Tensor, weights: torch.Tensor, other: torch.Tensor | None = None
+) -> Interval:
+    """FID when the rows of ``fake`` count with ``weights`` less that with ``other``, over that with equal ones."""
 
     def change(of_real: torch.Tensor, of_fake: torch.Tensor) -> float:
         data, rows = fit_gaussian(real[of_real]), fake[of_fake]
-        before = frechet_distance(data, fit_gaussian(rows, "fake"))
-        return frechet_distance(data, fit_gaussian(rows, "fake", weights[of_fake])) / before - 1
+        plain, ours = (frechet_distance(data, fit_gaussian(rows, "fake", w)) for w in (None, weights[of_fake]))
+        against = plain if other is None else frechet_distance(data, fit_gaussian(rows, "fake", other[of_fake]))
+        return (ours - against) / plain
 
     return jackknife(change, len(real), len(fake))
 
@@ -76,6 +81,13 @@ def energy_change(judge: HeldOutEnergy, bundle: Bundle) -> Interval:
     gain, error = judge.gain(network)
     before = judge(network) + gain
     return Interval(-gain / before, NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * error / before)
+
+
+@torch.no_grad()
+def weights_of(bundle: Bundle, latents: torch.Tensor) -> torch.Tensor:
+    assert bundle.importance is not None
+    weights: torch.Tensor = bundle.importance(latents).clamp(max=bundle.importance.cap)
+    return weights
 
 
 def compare(bundles: Sequence[Bundle], data: str, rows: int, seed: int) -> tuple[list[str], list[list[Change]]]:
@@ -93,11 +105,10 @@ def compare(bundles: Sequence[Bundle], data: str, rows: int, seed: int) -> tuple
         pool = make_pool(problem, rows, SEED + seed, title=space.name)
         real = space.features(apart.samples, CPU)
         judge = HeldOutEnergy(Pool(pool.latents[:ENERGY_ROWS], pool.features[:ENERGY_ROWS]), real)
-        for place, bundle in enumerate(bundles):
-            assert bundle.importance is not None
-            with torch.no_grad():
-                weights = bundle.importance(pool.latents).clamp(max=bundle.importance.cap)
-            found[place].append(Change(fid_change(real, pool.features, weights), energy_change(judge, bundle)))
+        every = [weights_of(bundle, pool.latents) for bundle in bundles]
+        for place, (bundle, weights) in enumerate(zip(bundles, every, strict=True)):
+            fid, beside = (fid_change(real, pool.features, weights, other) for other in (None, every[0]))
+            found[place].append(Change(fid, beside, energy_change(judge, bundle)))
     return [f"{space.name} ({space.role})" for space in spaces], found
 
 
@@ -105,13 +116,13 @@ def table(folders: Sequence[Path], data: str, rows: int, seed: int) -> str:
     bundles = [load_bundle(folder, CPU) for folder in folders]
     spaces, found = compare(bundles, data, rows, seed)
     titles = ["weights", "objective", "widths", "E[w²]"]
-    titles += [f"{metric}, {space}" for space in spaces for metric in ("FID", "energy")]
+    titles += [cell for space in spaces for cell in (f"FID, {space}", "less the first's", f"energy, {space}")]
     lines = [titles, ["---"] * len(titles)]
     for folder, bundle, changes in zip(folders, bundles, found, strict=True):
         spec, size = bundle.manifest.importance, bundle.manifest.calibration
         assert spec is not None and size is not None and bundle.importance is not None
         widths = " x ".join(map(str, bundle.importance.config["hidden"]))
-        cells = [_percent(value) for change in changes for value in (change.fid, change.energy)]
+        cells = [_percent(value) for change in changes for value in (change.fid, change.beside, change.energy)]
         name = folder.parent.name if folder.name == "bundle" else folder.name
         lines.append([name, spec.objective, widths, f"{1 / size.effective_sample_size:.2f}", *cells])
     return "\n".join(
