@@ -19,7 +19,7 @@ from benchmarks.serving.estimates import bootstrap_difference, quantile, ratio_i
 from benchmarks.serving.exposition import Books, avoidable_waste, batch_rows, batch_seconds, books, parse
 from benchmarks.serving.load import Outcome, poisson
 from benchmarks.serving.machine import Moment, moment, others
-from benchmarks.serving.overload import retry_after
+from benchmarks.serving.overload import Decoded, retry_after
 from benchmarks.serving.processes import Server, family
 from benchmarks.serving.report import Report, markdown_table
 
@@ -236,3 +236,9 @@ def test_results_are_written_as_json_without_nan(tmp_path: Path, monkeypatch: py
     assert main(["ceiling", "--threads", "1", "--json", str(path)]) == 0
     facts = json.loads(path.read_text())["facts"]
     assert (facts["nothing"], facts["some"]) == (None, [1, 2.5])
+
+
+def test_what_was_decoded_under_a_load_and_wasted_then_or_later_is_no_goodput() -> None:
+    first, last = Books(100.0, 90.0, 10.0, 0.0), Books(700.0, 400.0, 40.0, 260.0)
+    settled = Books(760.0, 700.0, 60.0, 0.0)
+    assert Decoded(first, last, 10.0).useful(settled) == (600 - 50) / 10
