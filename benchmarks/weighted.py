@@ -13,7 +13,7 @@ latents, the interval from its first-order influence.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
@@ -50,28 +50,20 @@ class Change:
     energy: Interval
 
 
-def jackknife(value: Callable[[torch.Tensor, torch.Tensor], float], real: int, fake: int) -> Interval:
-    """Of a function of the indices of real and generated rows that are kept: 97% Student over ten pseudo-values."""
-    whole_value = value(torch.arange(real), torch.arange(fake))
-    parts = []
-    for group in range(GROUPS):
-        kept = [torch.arange(n)[torch.arange(n) % GROUPS != group] for n in (real, fake)]
-        parts.append(GROUPS * whole_value - (GROUPS - 1) * value(*kept))
-    return Interval(whole_value, student_interval(parts).half_width)
+def fids(real: torch.Tensor, fake: torch.Tensor, weights: Sequence[torch.Tensor]) -> torch.Tensor:
+    """FID of ``fake`` with each of ``weights``, [1 + GROUPS, w]: of all rows, then without each group of both."""
+    lines = []
+    for group in range(-1, GROUPS):
+        left, right = (torch.arange(len(rows)) % GROUPS != group for rows in (real, fake))
+        data, rows = fit_gaussian(real[left]), fake[right]
+        lines.append([frechet_distance(data, fit_gaussian(rows, "fake", w[right])) for w in weights])
+    return torch.tensor(lines, dtype=torch.float64)
 
 
-def fid_change(
-    real: torch.Tensor, fake: torch.Tensor, weights: torch.Tensor, other: torch.Tensor | None = None
-) -> Interval:
-    """FID when the rows of ``fake`` count with ``weights`` less that with ``other``, over that with equal ones."""
-
-    def change(of_real: torch.Tensor, of_fake: torch.Tensor) -> float:
-        data, rows = fit_gaussian(real[of_real]), fake[of_fake]
-        plain, ours = (frechet_distance(data, fit_gaussian(rows, "fake", w)) for w in (None, weights[of_fake]))
-        against = plain if other is None else frechet_distance(data, fit_gaussian(rows, "fake", other[of_fake]))
-        return (ours - against) / plain
-
-    return jackknife(change, len(real), len(fake))
+def jackknife(values: torch.Tensor) -> Interval:
+    """Of a statistic of all rows and without each group, [1 + GROUPS]: 97% Student over the pseudo-values."""
+    pseudo = GROUPS * values[0] - (GROUPS - 1) * values[1:]
+    return Interval(float(values[0]), student_interval(pseudo.tolist()).half_width)
 
 
 def energy_change(judge: HeldOutEnergy, bundle: Bundle) -> Interval:
@@ -106,8 +98,9 @@ def compare(bundles: Sequence[Bundle], data: str, rows: int, seed: int) -> tuple
         real = space.features(apart.samples, CPU)
         judge = HeldOutEnergy(Pool(pool.latents[:ENERGY_ROWS], pool.features[:ENERGY_ROWS]), real)
         every = [weights_of(bundle, pool.latents) for bundle in bundles]
-        for place, (bundle, weights) in enumerate(zip(bundles, every, strict=True)):
-            fid, beside = (fid_change(real, pool.features, weights, other) for other in (None, every[0]))
+        plain, *ours = fids(real, pool.features, [torch.ones(rows), *every]).unbind(1)
+        for place, bundle in enumerate(bundles):
+            fid, beside = (jackknife((ours[place] - other) / plain) for other in (plain, ours[0]))
             found[place].append(Change(fid, beside, energy_change(judge, bundle)))
     return [f"{space.name} ({space.role})" for space in spaces], found
 

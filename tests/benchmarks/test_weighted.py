@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from benchmarks import weighted
-from benchmarks.weighted import fid_change, jackknife, main
+from benchmarks.weighted import GROUPS, fids, jackknife, main
 from models.bundle import load_bundle, save_bundle
 from models.importance import ImportanceNetwork
+from training.metrics.fid import fid
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "gaussians-25"
 
@@ -44,7 +45,8 @@ def test_shipped_weights_gain_and_flat_ones_do_not(
 
 def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:
     rows = torch.randn(5_000, generator=torch.Generator().manual_seed(0)).double()
-    found = jackknife(lambda _, kept: float(rows[kept].mean()), 10, len(rows))
+    groups = torch.arange(len(rows)) % GROUPS
+    found = jackknife(torch.stack([rows[groups != group].mean() for group in range(-1, GROUPS)]))
     assert found.mean == pytest.approx(float(rows.mean()))
     deviation = 2.57 / len(rows) ** 0.5  # 97% of Student with nine degrees of freedom
     assert 0.5 * deviation < found.half_width < 2 * deviation
@@ -55,11 +57,11 @@ def test_weights_that_undo_a_shift_take_the_fid_away() -> None:
     real = torch.randn(4_000, 2, generator=generator)
     junk = torch.cat([torch.randn(4_000, 2, generator=generator), 5 + torch.randn(1_000, 2, generator=generator)])
     fake = junk[torch.randperm(len(junk), generator=generator)]
-    good = fid_change(real, fake, (fake.sum(1) < 5).float())
-    assert good.mean + good.half_width < -0.9
-    assert abs(fid_change(real, fake, torch.ones(len(fake))).mean) < 1e-9
-    beside = fid_change(real, fake, torch.ones(len(fake)), (fake.sum(1) < 5).float())
-    assert beside.mean == pytest.approx(-good.mean)
+    plain, good, flat = fids(real, fake, [torch.ones(5_000), (fake.sum(1) < 5).float(), torch.full((5_000,), 2.0)]).T
+    change = jackknife((good - plain) / plain)
+    assert change.mean + change.half_width < -0.9
+    assert torch.allclose(flat, plain)
+    assert plain[0] == pytest.approx(fid(real, fake))
 
 
 def test_another_generator_is_refused(flat: Path) -> None:
