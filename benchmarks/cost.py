@@ -6,7 +6,7 @@
 ``--out`` replaces what stands in that page between the marker of this program and the end of the table.
 
 Each ratio comes from interleaved pairs in one process: decode n latents of the prior, draw n samples with the method
-and decode what it has not decoded itself; which comes first alternates. What a block of proposals accepts beyond n is
+and decode what it has not decoded itself; which comes first is drawn. What a block of proposals accepts beyond n is
 kept for the next pair, as a server does, so the ratio is the one of the steady state. Intervals are 97% Student over
 the pairs. With ``--against prior`` the other side of a pair is the method ``prior``, which reads w of what it returns:
 its own row, prior against prior, is the null.
@@ -20,6 +20,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
+from random import Random
 from statistics import fmean
 from time import perf_counter, process_time
 from typing import Any, Literal, get_args
@@ -46,7 +47,7 @@ PUBLISHED = {"mnist": 1.6 / 0.7, "progan": 1.25, "stylegan2": 1.38}
 
 
 Base = Literal["bare", "prior"]
-BASE_SEED = 1
+BASE_SEED, ORDER_SEED = 1, 0
 PASSES = ("generator_passes", "critic_passes", "importance_passes", "gradient_steps")
 
 
@@ -97,19 +98,21 @@ def measure(
     supply = Supply(bundle, bind(bundle, method, parameters, sizes))
     base, device = base_work(bundle, against, batch, sizes), bundle.device
 
-    def pair(number: int) -> tuple[float, float]:
+    coin = Random(ORDER_SEED)  # drawn: every other pair would be in step with the blocks of proposals
+
+    def pair() -> tuple[float, float]:
         """Seconds of base and method; the one or the other goes first."""
         sides = base, lambda: supply.take(batch)
-        if number % 2:
+        if coin.random() < 0.5:
             second, first = (_seconds(side, device) for side in reversed(sides))
         else:
             first, second = (_seconds(side, device) for side in sides)
         return first, second
 
-    slowest = max(sum(pair(number)) for number in range(WARM_UP))
+    slowest = max(sum(pair()) for _ in range(WARM_UP))
     pairs = max(min(pairs, LEAST_PAIRS), min(pairs, int(most_seconds / slowest)))
     before = supply.cost
-    times = [pair(number) for number in range(pairs)]
+    times = [pair() for _ in range(pairs)]
     spent = Cost(*(getattr(supply.cost, f.name) - getattr(before, f.name) for f in fields(Cost)))
     mean = fmean(first for first, _ in times)
     difference = student_interval([(second - first) / mean for first, second in times])

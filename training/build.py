@@ -147,18 +147,19 @@ def resumed_or_anew(folder: Path, work: Callable[[], object]) -> None:
 def is_current(
     folder: Path, settings: WeightsConfig | ClassifierConfig, base: Path, record: str = WEIGHTS_RECORD
 ) -> bool:
-    """Whether ``folder`` holds what these settings make of the networks of ``base``, as its ``record`` says.
+    """Whether ``folder`` holds what these settings make of ``base``, its networks and constants, as ``record`` says.
 
     A record or bundle that cannot be read is not current: it is made again.
     """
     try:
         recorded = json.loads((folder / record).read_text())["settings"]
-        theirs = load_bundle(folder / "bundle").manifest.networks
+        theirs = load_bundle(folder / "bundle").manifest
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    ours = load_bundle(base).manifest.networks
-    same_networks = all(theirs.get(role) == spec for role, spec in ours.items())
-    return bool(recorded == json.loads(json.dumps(asdict(settings)))) and same_networks
+    ours = load_bundle(base).manifest
+    same_networks = all(theirs.networks.get(role) == spec for role, spec in ours.networks.items())
+    same_constants = all(getattr(theirs.pilot, name) == section for name, section in ours.pilot if section is not None)
+    return bool(recorded == json.loads(json.dumps(asdict(settings)))) and same_networks and same_constants
 
 
 def select(run: Path, objectives: tuple[str, ...]) -> str:

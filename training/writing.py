@@ -31,18 +31,23 @@ def replace_folder(source: Path, out: Path) -> None:
     Raises TrainingRefused where it cannot be written.
     """
     beside = out.with_name(f".{out.name}.beside")  # a level further down: a server looks for bundles one level below
+    old, new = beside / "old", beside / "new"
     with _told(out, beside):
+        _give_back(old, out)  # of a run that was killed between the two renames
         shutil.rmtree(beside, ignore_errors=True)
-        shutil.copytree(source, beside / "new")
+        shutil.copytree(source, new)
         if out.exists():
-            out.rename(beside / "old")
+            out.rename(old)
         try:
-            (beside / "new").rename(out)
-        except OSError:
-            if (beside / "old").exists():
-                (beside / "old").rename(out)
-            raise
+            new.rename(out)
+        finally:
+            _give_back(old, out)
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _give_back(old: Path, out: Path) -> None:
+    if old.exists() and not out.exists():
+        old.rename(out)
 
 
 @contextmanager
@@ -51,7 +56,8 @@ def _told(path: Path, partial: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if partial.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
+            if path.exists():  # else the only copy of what lay there may be in it
+                shutil.rmtree(partial, ignore_errors=True)
         else:
             partial.unlink(missing_ok=True)
         reason = error.strerror or error

@@ -74,8 +74,8 @@ async def measure(target: Target, settings: Settings) -> Report:
                 open_loop(client, arrivals), asyncio.gather(*obeying), _decode_within(server, settings.seconds)
             )
         beyond = server.cpu_seconds() - cpu - each * (run.images + sum(one.answer.ok for one in obedient) * settings.n)
-        after = (await capacity(client, one, settings.n, settings.clients, settings.probe)).rate
         page = settled(server)
+        after = (await capacity(client, one, settings.n, settings.clients, settings.probe)).rate
     report = Report(f"overload: {able.model}, {settings.factor:g} times capacity, n = {settings.n}")
     report.lines.append(
         f"Capacity {before:.0f} images/s before, {after:.0f} after; offered {len(arrivals)} requests in "
@@ -104,7 +104,8 @@ class Decoded:
 
     def useful(self, settled: Books) -> float:
         """Rows a second decoded under the load and delivered, then or later; ``settled``: after all answers."""
-        return (self.last.decoded - self.first.decoded - settled.wasted + self.first.wasted) / self.seconds
+        left = settled.wasted + settled.waiting - self.first.wasted - self.first.waiting
+        return (self.last.decoded - self.first.decoded - left) / self.seconds
 
 
 async def _decode_within(server: Server, seconds: float) -> Decoded:

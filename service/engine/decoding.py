@@ -85,13 +85,14 @@ class Decoder:
     def __init__(self, metrics: Metrics, sizes: Sizes, device: int = 0) -> None:
         self.sizes = sizes
         self._metrics, self._device = metrics, device
-        self._most: dict[str, int] = {}
+        # By digest and batch: a job may still hold the bundle in another size than it is served in by now.
+        self._most: dict[tuple[str, int], int] = {}
         # When none fitted, by digest.
         self._unhelped: dict[str, float] = {}
 
     def most(self, served: Served) -> int:
         """Rows that fit at once, as far as is known."""
-        return min(served.batch_rows, self._most.get(served.bundle.digest, served.batch_rows))
+        return self._most.get((served.bundle.digest, served.batch_rows), served.batch_rows)
 
     def free(self, served: Served, latents: torch.Tensor) -> Pixels:
         """Latents [k, d] in as few batches as fit. Raises what the generator raises, OutOfMemory for a single row."""
@@ -153,7 +154,7 @@ class Decoder:
 
     def forget(self, digest: str) -> None:
         """The bundle is served in another size, or loaded anew, or gone."""
-        self._most.pop(digest, None)
+        self._most = {key: rows for key, rows in self._most.items() if key[0] != digest}
         self._unhelped.pop(digest, None)
 
     def _shrink(self, served: Served, rows: int) -> bool:
@@ -167,7 +168,7 @@ class Decoder:
         if not self.sizes.shrink(served, half):
             return False
         self._unhelped.pop(digest, None)
-        self._most[digest] = min(half, self._most.get(digest, half))
+        self._most[digest, served.batch_rows] = min(half, self.most(served))
         return True
 
     def _note(self, served: Served, rows: int) -> None:

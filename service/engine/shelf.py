@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from time import perf_counter
 
@@ -29,9 +30,22 @@ from service.metrics.registry import Metrics
 logger = logging.getLogger("winnow.engine")
 # Of a folder's name, on any file system of ours; to ask for a longer one is an error of the system, not "no".
 MAX_NAME_BYTES = 255
-# After so long what was made smaller for lack of memory is tried at its full size again. Seeded bytes change with it:
-# where memory comes and goes they must not every minute.
+# After so long what was made smaller for lack of memory is tried at its full size again, and after twice as long each
+# further time. Seeded bytes change with it: where memory comes and goes they must not every minute.
 REGAIN_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class FullSize:
+    """``served`` as it was; to be tried once ``rests`` times REGAIN_SECONDS have passed ``since`` (perf_counter)."""
+
+    served: Served
+    since: float = inf
+    rests: int = 1
+
+    @property
+    def due(self) -> bool:
+        return perf_counter() - self.since >= REGAIN_SECONDS * self.rests
 
 
 class Shelf:
@@ -45,9 +59,9 @@ class Shelf:
         self.environment: dict[str, str | int] = {}
         self._root, self._default, self._options, self._metrics = root, default, options, metrics
         self._queue, self._forget, self._devices = queue, forget, devices
+        # What a device had before its memory ran short, by model.
+        self._full: dict[str, FullSize] = {}
         # Of a load from file to service; and of the catalog, which a device without memory changes meanwhile.
-        # What a device had before its memory ran short, by model, and when that was last found not to fit.
-        self._full: dict[str, tuple[Served, float]] = {}
         self._changing, self._catalog_changes = threading.Lock(), threading.Lock()
 
     def fill(self, threads: int) -> None:
@@ -114,25 +128,33 @@ class Shelf:
 
     def regain(self) -> None:
         """On a device thread: what makes do with less has its full size again where that fits by now."""
-        if not self._full:
+        if not any(full.due for full in list(self._full.values())):
             return
-        with self._catalog_changes:
-            for name, (full, tried) in list(self._full.items()):
-                if perf_counter() - tried < REGAIN_SECONDS:
-                    continue
-                self._full[name] = full, perf_counter()
-                if fits(full):
-                    logger.info("full size again", extra={"model": name, "batch_rows": full.batch_rows})
-                    del self._full[name]
-                    self._exchange(full)
+        if not self._catalog_changes.acquire(blocking=False):
+            return  # another device tries, or changes something: after its next turn, then
+        try:
+            for name, full in list(self._full.items()):
+                if full.due:
+                    self._try_full(name, full)
+        finally:
+            self._catalog_changes.release()
+
+    def _try_full(self, name: str, full: FullSize) -> None:
+        again = fits(full.served)
+        rows = full.served.batch_rows
+        logger.info("full size again" if again else "no full size yet", extra={"model": name, "batch_rows": rows})
+        # Kept where it fits, too: should it fail again it must rest for longer.
+        self._full[name] = FullSize(full.served, inf if again else perf_counter(), 2 * full.rests)
+        if again:
+            self._exchange(full.served)
 
     def _is_current(self, served: Served) -> bool:
         model = self.catalog.models.get(served.bundle.name)
         return model is not None and model.served is served
 
     def _make_do(self, served: Served, smaller: Served) -> None:
-        full, _ = self._full.get(served.bundle.name, (served, 0.0))
-        self._full[served.bundle.name] = full, perf_counter()
+        name = served.bundle.name
+        self._full[name] = replace(self._full.get(name) or FullSize(served), since=perf_counter())
         self._exchange(smaller)
 
     def _exchange(self, served: Served) -> None:

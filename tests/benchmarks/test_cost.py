@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
 from benchmarks import cost
-from benchmarks.cost import LEAST_PAIRS, Supply, measure, passes, table, words
+from benchmarks.cost import LEAST_PAIRS, WARM_UP, Supply, measure, passes, table, words
 from models.bundle import Bundle
 from sampling.draw import Cost
 from sampling.methods import bind
@@ -50,14 +52,28 @@ def test_a_slow_row_has_fewer_pairs_and_says_so(points: Bundle) -> None:
     assert measure(points, "prior", 8, SIZES, 2, most_seconds=0.0)["pairs"] == 2
 
 
-def test_the_ratio_is_of_paired_times(points: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks = iter([1.0, 3.0] * cost.WARM_UP + [1.0, 3.0, 6.0, 2.0, 3.0, 9.0])  # the method goes first in the second
-    monkeypatch.setattr(cost, "_seconds", lambda work, device: next(ticks))
-    row = measure(points, "prior", 10, SIZES, 3)
-    assert row["ratio"] == pytest.approx(3.0)
-    assert row["bare_ms"] == pytest.approx(200.0)
-    assert row["method_ms"] == pytest.approx(600.0)
+def test_the_ratio_is_of_paired_times_whichever_side_comes_first(
+    points: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The base takes 1, 2, 3, ... seconds, the method three times as long."""
+    calls: dict[str, int] = {"base": 0, "method": 0}
+    order: list[str] = []
+
+    def seconds(work: Callable[[], object], device: torch.device) -> float:
+        side = "base" if work is base else "method"
+        order.append(side)
+        calls[side] += 1
+        return calls[side] * (1.0 if side == "base" else 3.0)
+
+    def base() -> None: ...
+
+    monkeypatch.setattr(cost, "base_work", lambda *_: base)
+    monkeypatch.setattr(cost, "_seconds", seconds)
+    row = measure(points, "prior", 10, SIZES, 20)
+    mean = 1e3 * (WARM_UP + (1 + 20) / 2) / 10
+    assert (row["ratio"], row["bare_ms"], row["method_ms"]) == pytest.approx((3.0, mean, 3 * mean))
     assert row["half_width"] > 0
+    assert {"base", "method"} == set(order[::2]), "one of them always came first"
 
 
 def test_against_the_prior_the_other_side_draws_with_that_method(
@@ -72,10 +88,10 @@ def test_against_the_prior_the_other_side_draws_with_that_method(
 
     monkeypatch.setattr(Supply, "take", counted)
     row = measure(points, "latentrs", 16, SIZES, 4, against="prior")
-    assert taken[-8:] == ["prior", "latentrs", "latentrs", "prior"] * 2
+    assert sorted(taken) == ["latentrs"] * 6 + ["prior"] * 6
     assert "ratio to prior" in table([row], "prior") and "; prior " in words(points, [row], CPU, "prior")
     measure(points, "latentrs", 16, SIZES, 4)
-    assert "prior" not in taken[8 + 2 * cost.WARM_UP :]
+    assert "prior" not in taken[12:]
 
 
 def test_the_words_name_bundle_clock_and_the_published_ratios(points: Bundle) -> None:

@@ -240,5 +240,5 @@ def test_results_are_written_as_json_without_nan(tmp_path: Path, monkeypatch: py
 
 def test_what_was_decoded_under_a_load_and_wasted_then_or_later_is_no_goodput() -> None:
     first, last = Books(100.0, 90.0, 10.0, 0.0), Books(700.0, 400.0, 40.0, 260.0)
-    settled = Books(760.0, 700.0, 60.0, 0.0)
-    assert Decoded(first, last, 10.0).useful(settled) == (600 - 50) / 10
+    settled = Books(760.0, 670.0, 60.0, 30.0)
+    assert Decoded(first, last, 10.0).useful(settled) == (600 - 50 - 30) / 10

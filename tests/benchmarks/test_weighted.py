@@ -39,8 +39,7 @@ def test_shipped_weights_gain_and_flat_ones_do_not(
     assert (change, energy) == ("+0 ± 0%", "+0 ± 0% |") and beside != change
     assert shipped.split(" | ")[-2].lstrip("+-") == "0 ± 0%"
     assert shipped.startswith("| gaussians-25 | ")
-    energy = shipped.split(" | ")[-1]
-    assert energy.startswith("-")
+    assert int(shipped.split(" | ")[-1].split(" ± ")[0]) < -50
 
 
 def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:

@@ -122,6 +122,38 @@ def test_while_the_full_size_does_not_fit_nobody_notices_that_it_is_tried(
     assert engine.unready() is None
 
 
+def test_a_full_size_that_fails_again_rests_for_twice_as_long(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = start()
+    run_short(engine, monkeypatch)
+    rests = []
+    for _ in range(3):
+        rests.append(engine.shelf._full["images"].rests)
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(shelf, "REGAIN_SECONDS", 0)
+            engine.submit(SampleRequest(n=1)).result(timeout=60)
+            assert sizes(engine) == (BATCH, BLOCK)
+        run_short(engine, monkeypatch)
+        assert sizes(engine) == (BATCH // 2, BLOCK // 2)
+    assert rests == [1, 2, 4]
+
+
+def test_a_job_of_the_smaller_size_that_finds_no_memory_later_leaves_the_full_one(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = start()
+    full = engine.served("images")
+    run_short(engine, monkeypatch)
+    short = engine.served("images")
+    decoder = decoding.Decoder(engine.metrics, engine.shelf)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(shelf, "REGAIN_SECONDS", 0)
+        engine.submit(SampleRequest(n=1)).result(timeout=60)
+        assert sizes(engine) == (BATCH, BLOCK)
+    assert engine.served("images") is full
+    decoder.out_of_memory(short)
+    assert (decoder.most(short), decoder.most(full)) == (BATCH // 4, BATCH)
+
+
 def test_a_model_that_is_loaded_anew_has_its_full_size_at_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = start()
     run_short(engine, monkeypatch)

@@ -142,6 +142,36 @@ def test_a_folder_that_cannot_take_its_place_gives_it_back(tmp_path: Path, monke
     assert [path.name for path in out.parent.iterdir()] == ["tiny"] and (out / "file").read_text() == "old"
 
 
+def test_a_folder_that_was_left_between_its_places_is_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = tmp_path / "source", tmp_path / "bundles" / "tiny"
+    for folder, text in ((source, "new"), (out, "old")):
+        folder.mkdir(parents=True)
+        (folder / "file").write_text(text)
+    rename = Path.rename
+
+    def killed(path: Path, target: Path) -> Path:
+        if path.name in ("new", "old"):
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed)
+        with pytest.raises(TrainingRefused, match="Input/output error"):
+            replace_folder(source, out)
+    assert not out.exists()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.copytree", full)
+        with pytest.raises(TrainingRefused, match="free space"):
+            replace_folder(source, out)
+    assert [path.name for path in out.parent.iterdir()] == ["tiny"] and (out / "file").read_text() == "old"
+
+
 def test_a_folder_that_is_being_replaced_is_no_bundle_to_a_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
