@@ -31,7 +31,8 @@ class Turn:
 
 def no_room(job: Job) -> OutOfMemory:
     """For the whole answer: the device's batches are not to blame, and stay as they are."""
-    return OutOfMemory(f"There is no memory for {job.n} samples of {job.model} at once; ask for a format that streams.")
+    what = f"There is no memory for {job.n} samples of {job.model} at once"
+    return OutOfMemory(f"{what}; ask for fewer, or for samples in a format that streams.")
 
 
 @dataclass

@@ -54,7 +54,7 @@ CODES: dict[str, tuple[int, str]] = {
     "overloaded": (503, "The server is full"),
     "draining": (503, "The server is shutting down"),
     "too_many_connections": (503, "Too many connections"),
-    "out_of_memory": (503, "The device has no memory for it"),
+    "out_of_memory": (503, "There is no memory for it"),
     "deadline_exceeded": (504, "The time that the request allowed is over"),
 }
 STATUS_CODES = {404: "not_found", 405: "method_not_allowed", 406: "not_acceptable", 415: "body_not_supported"}

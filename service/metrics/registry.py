@@ -181,7 +181,13 @@ class Metrics:
         self.device_memory = self._make(
             Gauge, "winnow_device_memory_bytes", "bytes", "Accelerator memory that tensors hold; 0 on a CPU.", {}
         )
-        self.oom = self._make(Counter, "winnow_oom", "batches", "Batches that did not fit the device's memory.", {})
+        self.oom = self._make(
+            Counter,
+            "winnow_oom",
+            "batches",
+            "Batches and blocks of proposals that did not fit the device's memory.",
+            {},
+        )
 
     def _standing(self) -> None:
         """What changes seldom or never while a server runs."""
