@@ -231,7 +231,9 @@ def run(args: argparse.Namespace) -> str:
     for method in args.methods or [name for name, method in METHODS.items() if not method.missing(bundle)]:
         for batch in args.batch:
             row = shelf.result(f"{method} {batch}")
-            row = row or measure(bundle, method, batch, sizes, args.pairs, None, args.seconds, args.against)
+            row = row or measure(
+                bundle, method, batch, sizes, args.pairs, most_seconds=args.seconds, against=args.against
+            )
             shelf.keep_result(f"{method} {batch}", row)
             rows.append(row)
             print(table(rows[-1:]).splitlines()[-1], flush=True)

@@ -182,12 +182,9 @@ class Metrics:
             Gauge, "winnow_device_memory_bytes", "bytes", "Accelerator memory that tensors hold; 0 on a CPU.", {}
         )
         self.oom = self._make(
-            Counter,
-            "winnow_oom",
-            "batches",
-            "Batches and blocks of proposals that did not fit the device's memory.",
+            Counter, "winnow_oom", "batches", "Batches and blocks of proposals that did not fit the device's memory.",
             {},
-        )
+        )  # fmt: skip
 
     def _standing(self) -> None:
         """What changes seldom or never while a server runs."""

@@ -18,6 +18,7 @@ from training.build import Recipe, build, is_current
 from training.classifier import RECORD, ClassifierConfig
 from training.errors import TrainingRefused
 from training.pilot import jbt, simplicial
+from training.pilot.add import add_pilot
 from training.presets import GAN_PRESETS, WEIGHTS_PRESETS
 from training.refusals import EXPECTED
 from training.writing import replace_folder
@@ -106,17 +107,26 @@ def test_a_generator_of_other_settings_is_made_again(tmp_path: Path) -> None:
     assert json.loads((runs / "tiny" / "gan.old" / "config.json").read_text())["batch"] == 16
 
 
-def test_a_folder_that_cannot_be_copied_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """A folder, and the one whose place it is to take."""
     source, out = tmp_path / "source", tmp_path / "bundles" / "tiny"
     for folder, text in ((source, "new"), (out, "old")):
         folder.mkdir(parents=True)
         (folder / "file").write_text(text)
+    return source, out
 
-    def full(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
 
+def no_space(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_folder_that_cannot_be_copied_leaves_the_old_one(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = folders
     with monkeypatch.context() as patch:
-        patch.setattr("shutil.copytree", full)
+        patch.setattr("shutil.copytree", no_space)
         with pytest.raises(TrainingRefused, match=r"not be written \(No space left .* free space and start again"):
             replace_folder(source, out)
     assert [path.name for path in out.parent.iterdir()] == ["tiny"] and (out / "file").read_text() == "old"
@@ -124,11 +134,10 @@ def test_a_folder_that_cannot_be_copied_leaves_the_old_one(tmp_path: Path, monke
     assert [path.name for path in out.parent.iterdir()] == ["tiny"] and (out / "file").read_text() == "new"
 
 
-def test_a_folder_that_cannot_take_its_place_gives_it_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, out = tmp_path / "source", tmp_path / "bundles" / "tiny"
-    for folder, text in ((source, "new"), (out, "old")):
-        folder.mkdir(parents=True)
-        (folder / "file").write_text(text)
+def test_a_folder_that_cannot_take_its_place_gives_it_back(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = folders
     rename = Path.rename
 
     def full(path: Path, target: Path) -> Path:
@@ -143,12 +152,9 @@ def test_a_folder_that_cannot_take_its_place_gives_it_back(tmp_path: Path, monke
 
 
 def test_a_folder_that_was_left_between_its_places_is_found_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, out = tmp_path / "source", tmp_path / "bundles" / "tiny"
-    for folder, text in ((source, "new"), (out, "old")):
-        folder.mkdir(parents=True)
-        (folder / "file").write_text(text)
+    source, out = folders
     rename = Path.rename
 
     def killed(path: Path, target: Path) -> Path:
@@ -162,11 +168,8 @@ def test_a_folder_that_was_left_between_its_places_is_found_again(
             replace_folder(source, out)
     assert not out.exists()
 
-    def full(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     with monkeypatch.context() as patch:
-        patch.setattr("shutil.copytree", full)
+        patch.setattr("shutil.copytree", no_space)
         with pytest.raises(TrainingRefused, match="free space"):
             replace_folder(source, out)
     assert [path.name for path in out.parent.iterdir()] == ["tiny"] and (out / "file").read_text() == "old"
@@ -252,3 +255,15 @@ def test_a_classifier_of_other_settings_is_not_reused_and_other_weights_leave_it
     second = load_bundle(build("tiny", RECIPE, runs, bundles, CPU)).manifest
     assert second.networks["importance"] != first.networks["importance"]
     assert (second.pilot, second.networks["classifier"]) == (first.pilot, first.networks["classifier"])
+
+
+@pytest.mark.usefixtures("presets")
+def test_weights_beside_other_constants_are_not_reused(tmp_path: Path) -> None:
+    build("tiny", RECIPE, tmp_path / "runs", tmp_path / "bundles", CPU)
+    run = tmp_path / "runs" / "tiny"
+    folder, source = run / "tiny-energy", run / "classifier" / "bundle"
+    assert is_current(folder, WEIGHTS_PRESETS["tiny-energy"], source)
+    jbt_constants = load_bundle(source).manifest.pilot.jbt
+    assert jbt_constants is not None
+    add_pilot(source, {"jbt": jbt_constants.model_copy(update={"seed": jbt_constants.seed + 1})})
+    assert not is_current(folder, WEIGHTS_PRESETS["tiny-energy"], source)
