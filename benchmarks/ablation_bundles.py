@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
+from functools import cached_property
 from io import StringIO
 from pathlib import Path
 from statistics import fmean
@@ -15,32 +16,37 @@ from typing import Any
 import torch
 
 from models.bundle import Bundle, load_bundle
-from sampling.draw import Draw
-from sampling.latentrs import sample_latentrs
-from sampling.prior import sample_prior
-from sampling.streams import BlockStream
 from training.data.catalog import load
 from training.data.dataset import Dataset
 from training.draws import Shelf, fingerprint
-from training.evaluation.blocks import rows_of
+from training.evaluation.blocks import Rows, rows_of
 from training.evaluation.compare import BLOCKS, compare
-from training.evaluation.drawing import decode, stream_seed
-from training.evaluation.report import SHUFFLE_SEED, floor_of, shuffled, spaces_of
+from training.evaluation.report import SHUFFLE_SEED, shuffled, spaces_of
+from training.metrics.fid import fit_gaussian, frechet_distance
 from training.metrics.intervals import student_interval
 from training.pipeline import problem_of
 from training.presets import WEIGHTS_PRESETS
-from training.weights.config import TransportConfig, WeightsConfig
+from training.weights.config import EnergyConfig, TransportConfig, WeightsConfig
+from training.weights.held_out import HeldOutEnergy
+from training.weights.kernels import discrepancy
+from training.weights.problem import Pool, make_pool
 from training.weights.train import train_weights
 
 CPU = torch.device("cpu")
 SEED = 60_000
-"""Of what is drawn for a table: each training seed has a prior of its own, each objective of a seed its own draw."""
-BLOCK = 4_096
-GENERATED_PER_REAL = 4
+"""Of the latents that w are judged on: each training seed has its own, all objectives of a seed the same."""
+LATENTS_PER_REAL, LEAST_LATENTS = 6, 20_000
+"""Of three latents one is accepted: twice the real rows are left."""
+DISTANCE_ROWS = 8_192
+"""All their pairs are held at once: 256 MiB."""
+CAP = 3.0
 PLANE = ("gaussians-25", "swiss-roll")
-METRICS = {"fid": "FID", "kid": "KID x 1000", "energy_distance": "energy x 1000", "precision": "precision",
-           "recall": "recall", "emd_squared": "EMD, power 2"}  # fmt: skip
-UNITS = {"kid": 1e3, "energy_distance": 1e3}
+COUNTED = {"emd_squared": "EMD, power 2", "precision": "precision", "recall": "recall"}
+"""Of accepted samples, as many as real rows."""
+WEIGHTED = {"fid": "FID", "distance": "energy x 1000"}
+PLANE_WEIGHTED = {"distance": "ladder x 1000"}
+"""Of all latents, each with its weight. The FID of points would be that of one Gaussian to another."""
+UNITS = {"distance": 1e3}
 
 
 @dataclass(frozen=True)
@@ -83,89 +89,123 @@ def bundle_page(folder: Path, data: str, objectives: list[str], seeds: int, size
     shelf = Shelf(keep / f"{bundle.name}-{bundle.digest[:12]}" if keep else None)
     bench = Bench(bundle, train, test, shelf, keep)
     runs = {name: [bench.judge(name, seed, sizes) for seed in range(seeds)] for name in objectives}
-    titles = ["objective", *METRICS.values(), "held-out x 1000", "flat", "minutes"]
+    metrics = bench.metrics
+    titles = ["objective", *metrics.values(), "held-out x 1000", "flat", "minutes"]
     lines = [titles, ["---"] * len(titles)]
-    prior = {m: fmean(bench.prior(seed)[m] for seed in range(seeds)) for m in METRICS}
-    lines.append(["prior", *(_number(prior[m], m) for m in METRICS), "", "", ""])
-    lines.append(["real data", *(_number(bench.floor[m], m) for m in METRICS), "", "", ""])
+    prior = {metric: fmean(run["prior"][metric] for run in runs[objectives[0]]) for metric in metrics}
+    lines.append(["prior", *(_number(prior[metric], metric) for metric in metrics), "", "", ""])
+    lines.append(["real data", *(_number(bench.floor[metric], metric) for metric in metrics), "", "", ""])
     for name, found in runs.items():
-        cells = [_change([run["change"][metric] for run in found], metric) for metric in METRICS]
+        cells = [_change([run["ours"][metric] - run["prior"][metric] for run in found], metric) for metric in metrics]
         held = sum(run["held_out"] for run in found) / seeds * 1e3
         flat, minutes = sum(run["flat"] for run in found), sum(run["seconds"] for run in found) / seeds / 60
         lines.append([f"`{name}`", *cells, f"{held:.2f}", f"{flat} of {seeds}", f"{minutes:.1f}"])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     unweighted = runs[objectives[0]][0]["unweighted"] * 1e3
+    settings = sizes.settings(objectives[0], 0)
     note = (
-        f"**{bundle.name}**, space {spaces_of(bundle)[-1].name}: difference to the prior, {seeds} training seeds, 97% "
-        f"Student interval over them, latents drawn anew for each; {len(test):,} test rows in {BLOCKS} blocks, "
-        f"{GENERATED_PER_REAL} generated rows to each; held-out: the discrepancy that selects, {unweighted:.2f} for "
-        f"w = 1; flat: runs that found nothing better than w = 1. {len(train):,} training rows, a pool of "
-        f"{sizes.settings(objectives[0], 0).pool_rows:,}, at most {sizes.settings(objectives[0], 0).steps:,} steps."
+        f"**{bundle.name}**, space {bench.space.name}: difference to the prior on the same latents, {seeds} training "
+        f"seeds with latents of their own, 97% Student interval over them; {len(test):,} test rows. "
+        f"{' and '.join(bench.weighted.values())}: {bench.latents:,} latents (of the distance {DISTANCE_ROWS:,}), each "
+        f"with its weight; the others: accepted samples, {BLOCKS} blocks. Held-out: the discrepancy that selects, "
+        f"{unweighted:.2f} for w = 1; flat: runs that found nothing better than w = 1. {len(train):,} training rows, a "
+        f"pool of {settings.pool_rows:,}, at most {settings.steps:,} steps."
     )
     return f"{note}\n\n{table}"
 
 
-class Bench:
-    """One bundle under measurement; the floor is measured once, the prior once a training seed.
+@dataclass(frozen=True)
+class Latents:
+    """Of one training seed, decoded once: what every w of that seed is judged on.
 
-    A prior that all seeds shared would put its noise into every difference and into no interval.
+    ``uniforms`` [n] decide what is accepted, the same for every w; ``judge`` has the first DISTANCE_ROWS of ``pool``.
     """
 
-    def __init__(self, bundle: Bundle, train: Dataset, test: Dataset, shelf: Shelf, pools: Path | None) -> None:
-        self.bundle, self.train, self.shelf, self.pools = bundle, train, shelf, pools
+    pool: Pool
+    uniforms: torch.Tensor
+    judge: HeldOutEnergy
+
+
+class Bench:
+    """One bundle under measurement."""
+
+    def __init__(self, bundle: Bundle, train: Dataset, test: Dataset, shelf: Shelf, keep: Path | None) -> None:
+        self.bundle, self.train, self.test, self.shelf, self.keep = bundle, train, test, shelf, keep
         self.space = spaces_of(bundle)[-1]
-        self.real = rows_of(self.space, shuffled(test).samples, CPU)
-        self.rows = GENERATED_PER_REAL * len(test)
-        self.other = rows_of(self.space, floor_of(train, len(test)).samples, CPU)
-        self._priors: dict[int, dict[str, float]] = {}
-        floor = compare(self.real, self.other, {}).values["floor"]
-        self.floor = {metric: fmean(floor[metric]) for metric in METRICS}
+        self.latents = max(LEAST_LATENTS, LATENTS_PER_REAL * len(test))
+        self.weighted = PLANE_WEIGHTED if self.space.network is None else WEIGHTED
+        self.metrics = {**self.weighted, **COUNTED}
+        self._latents: dict[int, Latents] = {}
 
-    def prior(self, seed: int) -> dict[str, float]:
-        """Mean of each metric over the blocks, of the prior drawn for this training seed."""
-        if seed not in self._priors:
-            self._priors[seed] = self._means(sample_prior(self.bundle.prior, None, self.rows, _stream(seed)))
-        return self._priors[seed]
+    @cached_property
+    def real(self) -> Rows:
+        return rows_of(self.space, shuffled(self.test).samples, CPU)
 
-    def judge(self, objective: str, seed: int, sizes: Sizes) -> dict[str, Any]:
-        """Train (or read from the shelf) and measure: mean change of each metric over the blocks."""
-        config = sizes.settings(objective, seed)
-        name = f"{objective} {seed} own-prior {len(self.train)} {len(self.real.features)} {fingerprint(config)}"
+    @cached_property
+    def floor(self) -> dict[str, float]:
+        """Of training rows in the generated ones' place, as many where there are."""
+        name = f"floor {len(self.train)} {len(self.test)}"
         kept = self.shelf.result(name)
         if kept is None:
-            kept = self._measure(config, list(WEIGHTS_PRESETS).index(objective))
+            rows = rows_of(self.space, _first(self.train, self.latents).samples, CPU).features
+            kept = self.values(self._judged(Pool(rows, rows)), torch.ones(len(rows)))
+            self.shelf.keep_result(name, kept)
+        return kept
+
+    def judge(self, objective: str, seed: int, sizes: Sizes) -> dict[str, Any]:
+        """Train (or read from the shelf) and measure: each metric with w = 1 and with the weights."""
+        config = sizes.settings(objective, seed)
+        name = f"{objective} {seed} same-latents {len(self.train)} {len(self.test)} {fingerprint(config)}"
+        kept = self.shelf.result(name)
+        if kept is None:
+            kept = self._measure(config)
             self.shelf.keep_result(name, kept)
             print(f"{name}: {kept}", flush=True)
         return kept
 
-    def _measure(self, config: WeightsConfig, objective: int) -> dict[str, Any]:
+    def _measure(self, config: WeightsConfig) -> dict[str, Any]:
         problem = problem_of(self.bundle, self.train, CPU)
         start = perf_counter()
         with TemporaryDirectory() as folder, redirect_stderr(StringIO()):
-            pools = self.pools / f"pools-{self.bundle.name}-{config.seed}" if self.pools else None
+            pools = self.keep / f"pools-{self.bundle.name}-{config.seed}" if self.keep else None
             trained = train_weights(config, problem, Path(folder), pools)
         seconds = perf_counter() - start
-        stream = _stream(config.seed, 1 + objective)
-        ours = self._means(sample_latentrs(self.bundle.prior, trained.network, self.rows, stream))
-        prior = self.prior(config.seed)
+        latents = self.latents_of(config.seed)
+        with torch.no_grad():
+            weights = trained.network(latents.pool.latents).clamp(max=trained.network.cap)
         return {
-            "change": {metric: ours[metric] - prior[metric] for metric in METRICS},
+            "prior": self.values(latents, torch.ones(len(weights))),
+            "ours": self.values(latents, weights),
             "held_out": trained.held_out,
             "unweighted": trained.unweighted,
             "flat": trained.flat,
             "seconds": seconds,
         }
 
-    def _means(self, drawn: Draw) -> dict[str, float]:
-        """Of each metric over the blocks."""
-        rows = rows_of(self.space, decode(self.bundle, drawn), CPU)
-        values = compare(self.real, self.other, {"ours": rows}).values["ours"]
-        return {metric: fmean(values[metric]) for metric in METRICS}
+    def latents_of(self, seed: int) -> Latents:
+        if seed not in self._latents:
+            problem = replace(problem_of(self.bundle, self.train, CPU), features=self.space.network)
+            with redirect_stderr(StringIO()):
+                pool = make_pool(problem, self.latents, SEED + seed)
+            self._latents[seed] = self._judged(pool, seed)
+        return self._latents[seed]
 
+    def _judged(self, pool: Pool, seed: int = 0) -> Latents:
+        real = self.real.features
+        rho = torch.cdist if self.space.network is not None else discrepancy(EnergyConfig(kernel="ladder"), real)
+        some = Pool(pool.latents[:DISTANCE_ROWS], pool.features[:DISTANCE_ROWS])
+        uniforms = torch.rand(len(pool), generator=torch.Generator().manual_seed(SEED + seed))
+        return Latents(pool, uniforms, HeldOutEnergy(some, real, rho))
 
-def _stream(seed: int, index: int = 0) -> BlockStream:
-    """Of the training seed ``seed``: 0 for the prior, then the objectives."""
-    return BlockStream(stream_seed(SEED + seed, index), BLOCK)
+    def values(self, latents: Latents, weights: torch.Tensor) -> dict[str, float]:
+        """Every metric under the law of ``weights`` [n], at most CAP, times the prior."""
+        features = latents.pool.features
+        found = {"distance": latents.judge.distance(weights[:DISTANCE_ROWS])}
+        if "fid" in self.weighted:
+            found["fid"] = frechet_distance(fit_gaussian(self.real.features), fit_gaussian(features, "fake", weights))
+        accepted = features[latents.uniforms < weights / CAP][: len(self.real.features)]
+        values = compare(self.real, replace(self.real, features=accepted, classes=None), {}).values["floor"]
+        return found | {metric: fmean(values[metric]) for metric in COUNTED}
 
 
 def _first(data: Dataset, rows: int | None) -> Dataset:

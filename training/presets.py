@@ -74,7 +74,7 @@ DIGITS = replace(
 
 GAN_PRESETS: dict[str, GanConfig] = {
     "fashion-mnist": replace(CNN28, data="fashion-mnist", steps=100_000),
-    "mnist": replace(CNN28, data="mnist"),
+    "mnist": replace(CNN28, data="mnist", steps=25_000),
     "stacked-mnist": replace(
         CNN28,
         data="stacked-mnist",

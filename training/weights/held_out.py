@@ -34,6 +34,10 @@ class HeldOutEnergy:
             return float("inf")
         return float(energy_loss(weights, self.cross, weights @ self.within @ weights, 0.0)) - self.constant
 
+    def distance(self, weights: torch.Tensor) -> float:
+        """With ``weights`` [n] of the held-out rows, whatever they are of; in float64."""
+        return float(self._estimate(weights.double())) - self.constant
+
     @torch.no_grad()
     def gain(self, network: ImportanceNetwork) -> tuple[float, float]:
         """How far the distance is below that of flat weights, and the standard error of that difference.
