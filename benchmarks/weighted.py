@@ -8,6 +8,10 @@ smaller differences are seen than between accepted samples. The real rows are th
 apart for its gate: no w has read them. FID: change against w = 1, and how far that is from the change of the first
 bundle's w, with 97% intervals of a jackknife over ten groups of both sides. Energy distance: on the first ENERGY_ROWS
 latents, the interval from its first-order influence.
+
+The last line is no w: each decoded row has the weight of the least-squares density ratio, fitted in the training space
+to the training rows and to other latents. It is what a function of the image may do that a function of the latent has
+to guess.
 """
 
 from __future__ import annotations
@@ -22,13 +26,17 @@ import torch
 
 from models.bundle import Bundle, load_bundle
 from training.data.catalog import load
+from training.data.dataset import Dataset
 from training.evaluation.check import split_for_gate
 from training.evaluation.report import require_weights, spaces_of
+from training.features import features_of
 from training.metrics.fid import fit_gaussian, frechet_distance
 from training.metrics.intervals import CONFIDENCE, Interval, student_interval
 from training.pages import publish
 from training.pipeline import problem_of
+from training.weights.config import LeastSquaresConfig
 from training.weights.held_out import HeldOutEnergy
+from training.weights.least_squares import least_squares_ratio
 from training.weights.problem import Pool, digest, make_pool
 from winnow.commands.arguments import whole
 
@@ -36,8 +44,8 @@ PROGRAM = "benchmarks.weighted"
 GROUPS = 10
 ENERGY_ROWS = 16_384
 """All their pairs are held at once: 1 GiB."""
-SEED = 4_000_000
-"""Offset from the seed given: latents that no training draws."""
+SEED, OTHER_SEED = 4_000_000, 4_500_000
+"""Offsets from the seed given: latents that no training draws."""
 CPU = torch.device("cpu")
 
 
@@ -66,12 +74,10 @@ def jackknife(values: torch.Tensor) -> Interval:
     return Interval(float(values[0]), student_interval(pseudo.tolist()).half_width)
 
 
-def energy_change(judge: HeldOutEnergy, bundle: Bundle) -> Interval:
+def energy_change(judge: HeldOutEnergy, weights: torch.Tensor) -> Interval:
     """Relative change of the energy distance; the interval leaves out that of w = 1's own distance."""
-    network = bundle.importance
-    assert network is not None
-    gain, error = judge.gain(network)
-    before = judge(network) + gain
+    gain, error = judge.gain_of(weights)
+    before = judge.distance(torch.ones_like(weights))
     return Interval(-gain / before, NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * error / before)
 
 
@@ -82,42 +88,59 @@ def weights_of(bundle: Bundle, latents: torch.Tensor) -> torch.Tensor:
     return weights
 
 
-def compare(bundles: Sequence[Bundle], data: str, rows: int, seed: int) -> tuple[list[str], list[list[Change]]]:
-    """Names of the spaces, and for each bundle the change in each. Raises SystemExit for another generator."""
+def decoded_ratio(bundle: Bundle, rest: Dataset, pool: Pool, seed: int) -> torch.Tensor:
+    """Weights [n] of the rows of ``pool`` by their looks in the training space: the clipped ratio to ``rest``."""
+    problem = problem_of(bundle, rest, CPU)
+    other = make_pool(problem, len(pool), OTHER_SEED + seed, title="to fit the ratio")
+    fake = torch.cat([other.features, pool.features])
+    config = LeastSquaresConfig(fit_rows=len(other))
+    ratio = least_squares_ratio(config, fake, features_of(problem.features, rest.samples, CPU), seed)
+    cap = 3.0 if bundle.importance is None else bundle.importance.cap
+    return ratio[len(other) :].clamp(0, cap)
+
+
+def compare(
+    bundles: Sequence[Bundle], data: str, rows: int, seed: int
+) -> tuple[list[str], list[list[Change]], list[float]]:
+    """Names of the spaces; of each bundle's w, and last of the decoded ratio, the change in each; each one's E[w^2].
+
+    Raises SystemExit for another generator.
+    """
     first = bundles[0]
     for bundle in bundles:
         require_weights(bundle)
         if digest(bundle.generator) != digest(first.generator):
             raise SystemExit(f"{bundle.name}: another generator than the first bundle's; weights share latents only")
-    apart, _ = split_for_gate(load(data, "train"))
+    apart, rest = split_for_gate(load(data, "train"))
     spaces = spaces_of(first)
-    found: list[list[Change]] = [[] for _ in bundles]
+    every: list[torch.Tensor] = []
+    found: list[list[Change]] = [[] for _ in range(len(bundles) + 1)]
     for space in spaces:
         problem = replace(problem_of(first, apart, CPU), features=space.network)
         pool = make_pool(problem, rows, SEED + seed, title=space.name)
+        every = every or [
+            *(weights_of(bundle, pool.latents) for bundle in bundles), decoded_ratio(first, rest, pool, seed)
+        ]  # fmt: skip
         real = space.features(apart.samples, CPU)
         judge = HeldOutEnergy(Pool(pool.latents[:ENERGY_ROWS], pool.features[:ENERGY_ROWS]), real)
-        every = [weights_of(bundle, pool.latents) for bundle in bundles]
         plain, *ours = fids(real, pool.features, [torch.ones(rows), *every]).unbind(1)
-        for place, bundle in enumerate(bundles):
+        for place, weights in enumerate(every):
             fid, beside = (jackknife((ours[place] - other) / plain) for other in (plain, ours[0]))
-            found[place].append(Change(fid, beside, energy_change(judge, bundle)))
-    return [f"{space.name} ({space.role})" for space in spaces], found
+            found[place].append(Change(fid, beside, energy_change(judge, weights[:ENERGY_ROWS])))
+    sharpness = [float(weights.square().mean() / weights.mean().square()) for weights in every]
+    return [f"{space.name} ({space.role})" for space in spaces], found, sharpness
 
 
 def table(folders: Sequence[Path], data: str, rows: int, seed: int) -> str:
     bundles = [load_bundle(folder, CPU) for folder in folders]
-    spaces, found = compare(bundles, data, rows, seed)
+    spaces, found, sharpness = compare(bundles, data, rows, seed)
     titles = ["weights", "objective", "widths", "E[w²]"]
     titles += [cell for space in spaces for cell in (f"FID, {space}", "less the first's", f"energy, {space}")]
     lines = [titles, ["---"] * len(titles)]
-    for folder, bundle, changes in zip(folders, bundles, found, strict=True):
-        spec, size = bundle.manifest.importance, bundle.manifest.calibration
-        assert spec is not None and size is not None and bundle.importance is not None
-        widths = " x ".join(map(str, bundle.importance.config["hidden"]))
+    rows_of_table = [*map(_described, folders, bundles), ("decoded ratio", "", "")]
+    for described, changes, square in zip(rows_of_table, found, sharpness, strict=True):
         cells = [_percent(value) for change in changes for value in (change.fid, change.beside, change.energy)]
-        name = folder.parent.name if folder.name == "bundle" else folder.name
-        lines.append([name, spec.objective, widths, f"{1 / size.effective_sample_size:.2f}", *cells])
+        lines.append([*described, f"{square:.2f}", *cells])
     return "\n".join(
         [
             f"{bundles[0].name}, {rows:,} latents (energy distance: the first {min(rows, ENERGY_ROWS):,}), weighted; "
@@ -126,6 +149,13 @@ def table(folders: Sequence[Path], data: str, rows: int, seed: int) -> str:
             *(f"| {' | '.join(line)} |" for line in lines),
         ]
     )
+
+
+def _described(folder: Path, bundle: Bundle) -> tuple[str, str, str]:
+    """Name of the run, objective and widths of w."""
+    assert bundle.manifest.importance is not None and bundle.importance is not None
+    name = folder.parent.name if folder.name == "bundle" else folder.name
+    return name, bundle.manifest.importance.objective, " x ".join(map(str, bundle.importance.config["hidden"]))
 
 
 def _percent(value: Interval) -> str:

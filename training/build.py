@@ -65,8 +65,8 @@ class Recipe:
 
 
 COMPARED = (
-    "energy-ratio", "energy-ladder", "energy", "energy-laplace", "transport", "transport-raw", "ratio", "adversarial",
-    "paper",
+    "least-squares", "energy-least-squares", "energy-ratio", "energy-ladder", "energy", "energy-laplace", "transport",
+    "transport-raw", "ratio", "adversarial", "paper",
 )  # fmt: skip
 PLANE_COMPARED = ("energy-ladder", "energy", "energy-ratio", "ratio", "transport", "adversarial")
 PLANE_CLASSIFIER = ClassifierConfig(steps=2_500, batch=256)
@@ -79,7 +79,7 @@ RECIPES = {
     "digits": Recipe(
         "digits",
         True,
-        ("energy-ladder", "energy", "energy-laplace", "energy-ratio"),
+        ("least-squares", "energy-ladder", "energy", "energy-laplace", "energy-ratio"),
         ClassifierConfig(steps=1_000, critic_steps=500),
     ),
 }

@@ -9,7 +9,9 @@ from training.gan import GanConfig
 from training.weights.config import (
     AdversarialConfig,
     EnergyConfig,
+    EnergyLeastSquaresConfig,
     EnergyRatioConfig,
+    LeastSquaresConfig,
     RatioConfig,
     TransportConfig,
     WeightsConfig,
@@ -129,6 +131,8 @@ _WEIGHTS = {
     "transport-debiased": WeightsConfig(TransportConfig(null_subtraction=False, debiased_cost=True)),
     "transport-sinkhorn": WeightsConfig(TransportConfig(solver="sinkhorn")),
     "ratio": WeightsConfig(RatioConfig()),
+    "energy-least-squares": WeightsConfig(EnergyLeastSquaresConfig(), lr=3e-3, steps=6_000, validate_every=200),
+    "least-squares": WeightsConfig(LeastSquaresConfig(), lr=3e-3, steps=6_000, validate_every=200),
     "adversarial": GAME,
     "refine": replace(GAME, start=WeightsConfig(TransportConfig())),
     "paper-mnist": PAPER_MNIST,

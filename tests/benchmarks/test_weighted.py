@@ -8,10 +8,13 @@ import pytest
 import torch
 
 from benchmarks import weighted
-from benchmarks.weighted import GROUPS, fids, jackknife, main
+from benchmarks.weighted import GROUPS, decoded_ratio, fids, jackknife, main
 from models.bundle import BundleError, load_bundle, save_bundle
 from models.importance import ImportanceNetwork
+from tests.training.evaluation.constructed import bundle_around
+from training.data.dataset import Dataset
 from training.metrics.fid import fid
+from training.weights.problem import Pool
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "gaussians-25"
 
@@ -32,13 +35,33 @@ def test_shipped_weights_gain_and_flat_ones_do_not(
 ) -> None:
     monkeypatch.setattr(weighted, "ENERGY_ROWS", 2_000)
     main([str(BUNDLE), str(flat), "--data", "gaussians-25", "--rows", "4000"])
-    shipped, nothing = capsys.readouterr().out.splitlines()[-2:]
+    shipped, nothing, decoded = capsys.readouterr().out.splitlines()[-3:]
     assert nothing.startswith("| flat | ")
     change, beside, energy = nothing.replace("-0 ", "+0 ").split(" | ")[-3:]
     assert (change, energy) == ("+0 ± 0%", "+0 ± 0% |") and beside != change
     assert shipped.split(" | ")[-2].lstrip("+-") == "0 ± 0%"
     assert shipped.startswith("| gaussians-25 | ")
     assert int(shipped.split(" | ")[-1].split(" ± ")[0]) < -50
+    assert decoded.startswith("| decoded ratio | ")
+
+
+def test_the_decoded_ratio_weighs_by_the_sample_not_by_its_latent() -> None:
+    """A generator twice as wide as the data, with flat weights: samples far out get little."""
+    torch.manual_seed(0)
+    bundle = bundle_around(Twice(), dim=2, latent_dim=2)
+    rest = Dataset("normal", torch.randn(8_000, 2, generator=torch.Generator().manual_seed(1)))
+    samples = 2 * torch.randn(8_000, 2, generator=torch.Generator().manual_seed(2))
+    weights = decoded_ratio(bundle, rest, Pool(torch.zeros(8_000, 2), samples), seed=0)
+    far = samples.norm(dim=1) > 3
+    assert float(weights.mean()) == pytest.approx(1.0, abs=0.1)
+    assert float(weights[far].mean()) < 0.1 and float(weights[~far].mean()) > 1.2
+
+
+class Twice(torch.nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(2, 2, bias=False)
+        self.weight.data = 2 * torch.eye(2)
+        self.requires_grad_(False)
 
 
 def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:

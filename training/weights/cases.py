@@ -18,7 +18,13 @@ from training.data.dataset import Dataset
 from training.data.synthetic import standard_normal
 from training.metrics.discrepancy import energy_distance
 from training.randomness import step_generator
-from training.weights.config import EnergyRatioConfig, RatioConfig, TransportConfig, WeightsConfig
+from training.weights.config import (
+    EnergyLeastSquaresConfig,
+    EnergyRatioConfig,
+    RatioConfig,
+    TransportConfig,
+    WeightsConfig,
+)
 from training.weights.problem import Problem
 
 DIMS = (2, 8, 32, 64)
@@ -135,6 +141,9 @@ def sized(config: WeightsConfig, steps: int = 200) -> WeightsConfig:
     if isinstance(objective, EnergyRatioConfig):
         energy, ratio = replace(objective.energy, batch=BATCH), small(objective.ratio)
         return replace(config, objective=replace(objective, energy=energy, ratio=ratio))
+    if isinstance(objective, EnergyLeastSquaresConfig):
+        parts = replace(objective.energy, batch=BATCH), replace(objective.ratio, batch=BATCH)
+        return replace(config, objective=replace(objective, energy=parts[0], ratio=parts[1]))
     if isinstance(objective, RatioConfig):
         return replace(config, objective=small(objective))
     objective = replace(objective, batch=min(BATCH, objective.batch))

@@ -109,6 +109,35 @@ class EnergyRatioConfig:
 
 
 @dataclass(frozen=True)
+class LeastSquaresConfig:
+    """A density ratio of least squared error (uLSIF) in a random basis of feature space, clipped and distilled into w.
+
+    ``functions`` cosines, as wide as ``width`` times the median distance of real rows; ``ridge`` in units of the sum of
+    their variances over ``fit_rows`` generated rows.
+    """
+
+    name: Literal["least-squares"] = "least-squares"
+    functions: Count = 2_000
+    width: Positive = 1.0
+    ridge: Positive = 5e-5
+    fit_rows: Rows = 60_000
+    batch: Rows = 2_048
+
+
+@dataclass(frozen=True)
+class EnergyLeastSquaresConfig:
+    """The energy objective with a pull towards the density ratio of least squares.
+
+    ``pull`` is the weight of the cross-entropy to the ratio's targets.
+    """
+
+    name: Literal["energy-least-squares"] = "energy-least-squares"
+    pull: NotNegative = 0.1
+    energy: EnergyConfig = field(default_factory=lambda: EnergyConfig(kernel="ladder"))
+    ratio: LeastSquaresConfig = field(default_factory=LeastSquaresConfig)
+
+
+@dataclass(frozen=True)
 class AdversarialConfig:
     """The game of Issenhuth et al. 2022. ``reward`` "minimum" subtracts the batch minimum as printed;
     "self-normalised" is invariant to the scale of w and feeds the critic w / mean(w)."""
@@ -127,7 +156,15 @@ class AdversarialConfig:
     batch: Rows = 64
 
 
-Objective = EnergyConfig | TransportConfig | RatioConfig | EnergyRatioConfig | AdversarialConfig
+Objective = (
+    EnergyConfig
+    | TransportConfig
+    | RatioConfig
+    | EnergyRatioConfig
+    | LeastSquaresConfig
+    | EnergyLeastSquaresConfig
+    | AdversarialConfig
+)
 
 
 @dataclass(frozen=True)

@@ -38,14 +38,17 @@ class HeldOutEnergy:
         """With ``weights`` [n] of the held-out rows, whatever they are of; in float64."""
         return float(self._estimate(weights.double())) - self.constant
 
-    @torch.no_grad()
     def gain(self, network: ImportanceNetwork) -> tuple[float, float]:
+        """``gain_of`` the network's weights."""
+        return self.gain_of(self._weights(network))
+
+    def gain_of(self, weights: torch.Tensor) -> tuple[float, float]:
         """How far the distance is below that of flat weights, and the standard error of that difference.
 
         From the first-order influence of each held-out row, real and generated, on the difference. In float64: the
         difference of two distances has few of their digits left.
         """
-        weights = self._weights(network).double()
+        weights = weights.double()
         flat = torch.ones_like(weights)
         difference = float(self._estimate(flat) - self._estimate(weights))
         generated = self._influence(weights) - self._influence(flat)
@@ -54,6 +57,7 @@ class HeldOutEnergy:
         variance = float(generated.var() / len(generated) + real.var() / len(real))
         return difference, variance**0.5
 
+    @torch.no_grad()
     def _weights(self, network: ImportanceNetwork) -> torch.Tensor:
         weights: torch.Tensor = network(self.latents).clamp(max=network.cap)
         return weights

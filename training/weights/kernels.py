@@ -69,7 +69,7 @@ def ladder(real: torch.Tensor) -> list[float]:
     The coarsest sees how much is where, the finest how narrow the data's modes are: for 25 narrow Gaussians there are
     five rungs, for features in many dimensions, where every neighbour is far away, one.
     """
-    median = _median_distance(real)
+    median = median_distance(real)
     nearest = float(torch.cdist(real, real).fill_diagonal_(float("inf")).amin(1).median())
     finest, scales = max(nearest, LADDER_FLOOR * median), [median]
     while scales[-1] / 2**LADDER_SQUARINGS >= finest:
@@ -85,7 +85,7 @@ def _columns(widths: tuple[int, ...]) -> list[slice]:
 def _kernel(config: EnergyConfig, rows: torch.Tensor) -> Discrepancy:
     """The discrepancy of ``config.kernel`` in one space, in a unit of its own."""
     kernel: Kernel = config.kernel
-    median = _median_distance(rows)
+    median = median_distance(rows)
     if kernel == "euclidean":
         return torch.cdist
     if kernel == "laplace":
@@ -124,7 +124,7 @@ def _ladder_kernel(rows: torch.Tensor) -> Discrepancy:
     return rho
 
 
-def _median_distance(rows: torch.Tensor) -> float:
+def median_distance(rows: torch.Tensor) -> float:
     """Between rows that are not copies of each other."""
     distances = torch.pdist(rows)
     distances = distances[distances > 0]

@@ -12,8 +12,18 @@ from torch import nn
 from models.importance import ImportanceNetwork
 from training.features import features_of
 from training.weights.adversarial import AdversarialObjective
-from training.weights.config import AdversarialConfig, EnergyConfig, EnergyRatioConfig, RatioConfig, WeightsConfig
+from training.weights.config import (
+    AdversarialConfig,
+    EnergyConfig,
+    EnergyLeastSquaresConfig,
+    EnergyRatioConfig,
+    LeastSquaresConfig,
+    RatioConfig,
+    TransportConfig,
+    WeightsConfig,
+)
 from training.weights.energy import EnergyObjective
+from training.weights.least_squares import energy_least_squares_objective, least_squares_objective
 from training.weights.problem import Problem, make_pool
 from training.weights.ratio import energy_ratio_objective, ratio_objective
 from training.weights.spaces import feature_space
@@ -42,13 +52,21 @@ def make_objective(config: WeightsConfig, problem: Problem, network: ImportanceN
     cached = make_pool(problem, config.pool_rows, config.seed + POOL_SEED, pools / f"{name}.safetensors")
     pool = cached.to(problem.device)
     real = features_of(features, problem.real.samples, problem.device).to(problem.device)
-    if isinstance(settings, EnergyConfig):
-        return EnergyObjective(settings, pool, real, widths)
-    if isinstance(settings, RatioConfig):
-        return ratio_objective(settings, pool, real, network, config.seed)
-    if isinstance(settings, EnergyRatioConfig):
-        return energy_ratio_objective(settings, pool, real, network, config.seed, widths)
-    return transport_objective(settings, pool, real, network, config.seed)
+    made: Objective
+    match settings:
+        case EnergyConfig():
+            made = EnergyObjective(settings, pool, real, widths)
+        case RatioConfig():
+            made = ratio_objective(settings, pool, real, network, config.seed)
+        case EnergyRatioConfig():
+            made = energy_ratio_objective(settings, pool, real, network, config.seed, widths)
+        case LeastSquaresConfig():
+            made = least_squares_objective(settings, pool, real, network, config.seed)
+        case EnergyLeastSquaresConfig():
+            made = energy_least_squares_objective(settings, pool, real, network, config.seed, widths)
+        case TransportConfig():
+            made = transport_objective(settings, pool, real, network, config.seed)
+    return made
 
 
 def extra_state(objective: Objective) -> tuple[dict[str, nn.Module], dict[str, torch.optim.Optimizer]]:

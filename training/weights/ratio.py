@@ -18,7 +18,7 @@ from training.randomness import step_generator
 from training.weights.config import EnergyRatioConfig, RatioConfig
 from training.weights.energy import EnergyObjective
 from training.weights.problem import Pool
-from training.weights.targets import Targets, TargetsObjective
+from training.weights.targets import PulledObjective, Targets, TargetsObjective
 
 STREAM, SPLIT_STREAM, START_STREAM = 104, 105, 106
 BLOCK = 10_000
@@ -32,22 +32,6 @@ def ratio_objective(
 ) -> TargetsObjective:
     """Targets min(cap, c r(y)) with mean one, r the density ratio of data to generated samples."""
     return _fit(config, pool, crossed_log_ratio(config, pool.features, real, seed).values, network)
-
-
-@dataclass(frozen=True)
-class PulledObjective:
-    """An energy objective, and with weight ``pull`` the fit to the ratio's targets.
-
-    The energy distance sees well how much mass is where and badly how narrow a mode is; a classifier the reverse: its
-    errors between modes far apart cost its log loss little.
-    """
-
-    energy: EnergyObjective
-    ratio: TargetsObjective
-    pull: float
-
-    def loss(self, network: ImportanceNetwork, rng: torch.Generator) -> torch.Tensor:
-        return self.energy.loss(network, rng) + self.pull * self.ratio.loss(network, rng)
 
 
 def energy_ratio_objective(

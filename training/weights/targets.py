@@ -8,6 +8,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from models.importance import ImportanceNetwork
+from training.weights.energy import EnergyObjective
 
 
 @dataclass(frozen=True)
@@ -34,3 +35,19 @@ class TargetsObjective:
     def loss(self, network: ImportanceNetwork, rng: torch.Generator) -> torch.Tensor:
         rows = torch.randint(len(self.offset), (self.batch,), generator=rng, device=rng.device)
         return self.targets.loss(network.score(self.targets.latents[rows]) + self.offset[rows], rows, self.cap)
+
+
+@dataclass(frozen=True)
+class PulledObjective:
+    """An energy objective, and with weight ``pull`` the fit to a density ratio's targets.
+
+    The energy distance sees well how much mass is where and badly how narrow a mode is; a ratio the reverse: it says
+    nothing about where the mass of a mode that is missing should go.
+    """
+
+    energy: EnergyObjective
+    ratio: TargetsObjective
+    pull: float
+
+    def loss(self, network: ImportanceNetwork, rng: torch.Generator) -> torch.Tensor:
+        return self.energy.loss(network, rng) + self.pull * self.ratio.loss(network, rng)

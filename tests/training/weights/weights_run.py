@@ -22,7 +22,7 @@ from training.weights.problem import Problem
 from training.weights.run import WeightsRun
 from training.weights.train import TrainedWeights, train_weights
 
-NAMES = ("energy", "transport", "ratio", "adversarial", "refine", "paper-mnist")
+NAMES = ("energy", "transport", "ratio", "least-squares", "adversarial", "refine", "paper-mnist")
 STEPS, EVERY = 8, 4
 
 
