@@ -51,11 +51,13 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Change:
-    """Of one w in one space against w = 1, over what w = 1 has; ``beside``: its ``fid`` less that of the first."""
+    """Of one w in one space against w = 1, over what w = 1 has; ``beside``: its ``fid`` less that of the first;
+    ``flat``: the FID of w = 1."""
 
     fid: Interval
     beside: Interval
     energy: Interval
+    flat: float
 
 
 def fids(real: torch.Tensor, fake: torch.Tensor, weights: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -126,7 +128,7 @@ def compare(
         plain, *ours = fids(real, pool.features, [torch.ones(rows), *every]).unbind(1)
         for place, weights in enumerate(every):
             fid, beside = (jackknife((ours[place] - other) / plain) for other in (plain, ours[0]))
-            found[place].append(Change(fid, beside, energy_change(judge, weights[:ENERGY_ROWS])))
+            found[place].append(Change(fid, beside, energy_change(judge, weights[:ENERGY_ROWS]), float(plain[0])))
     sharpness = [float(weights.square().mean() / weights.mean().square()) for weights in every]
     return [f"{space.name} ({space.role})" for space in spaces], found, sharpness
 
@@ -139,7 +141,7 @@ def table(folders: Sequence[Path], data: str, rows: int, seed: int) -> str:
     lines = [titles, ["---"] * len(titles)]
     rows_of_table = [*map(_described, folders, bundles), ("decoded ratio", "", "")]
     for described, changes, square in zip(rows_of_table, found, sharpness, strict=True):
-        cells = [_percent(value) for change in changes for value in (change.fid, change.beside, change.energy)]
+        cells = [percent(value) for change in changes for value in (change.fid, change.beside, change.energy)]
         lines.append([*described, f"{square:.2f}", *cells])
     return "\n".join(
         [
@@ -158,7 +160,7 @@ def _described(folder: Path, bundle: Bundle) -> tuple[str, str, str]:
     return name, bundle.manifest.importance.objective, " x ".join(map(str, bundle.importance.config["hidden"]))
 
 
-def _percent(value: Interval) -> str:
+def percent(value: Interval) -> str:
     return f"{100 * value.mean:+.0f} ± {100 * value.half_width:.0f}%"
 
 

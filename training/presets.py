@@ -149,7 +149,7 @@ WEIGHTS_PRESETS["paper"] = WEIGHTS_PRESETS["paper-mnist"]
 are printed nowhere and are ours. ``paper`` is the name that paper-mnist had first. ``energy-batch`` and
 ``transport-raw`` are what the levers against noise and bias are measured against."""
 
-DEFAULT_OBJECTIVE, DEFAULT_FOR_IMAGES = "energy-ratio", "energy-ladder"
+DEFAULT_OBJECTIVE, DEFAULT_FOR_IMAGES = "energy-ratio", "energy-least-squares"
 """The pull to a density ratio finds narrow modes in the plane; on Fashion-MNIST it made the gain smaller and noisier
 (docs/training.md)."""
 

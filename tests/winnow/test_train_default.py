@@ -19,7 +19,7 @@ class Stop(Exception):
 @pytest.mark.parametrize(
     ("bundle", "given", "expected"),
     [
-        ("digits", [], "energy-ladder"),
+        ("digits", [], "energy-least-squares"),
         ("gaussians-25", [], "energy-ratio"),
         ("digits", ["--objective", "energy"], "energy"),
     ],

@@ -37,21 +37,17 @@ def test_the_ratio_of_two_shifted_normals_is_found() -> None:
 
 
 def test_it_minimises_the_squared_error_of_the_ratio() -> None:
-    """The closed form against J(r) = E_fake[r^2] / 2 - E_real[r] + penalty at solutions nearby."""
+    """The gradient of E_fake[r^2] / 2 - E_real[r] + penalty is zero at what the closed form gives."""
     config = LeastSquaresConfig(functions=20, ridge=5e-3)
     real, fake = normal(4_000), normal(5_000) * 1.5
     functions = basis(config, real, 3)
-    centre, columns = functions(fake).mean(0), functions(fake) - functions(fake).mean(0)
-    strength = config.ridge * columns.square().mean(0).sum()
-    solution = torch.linalg.lstsq(columns, (least_squares_ratio(config, fake, real, 3) - 1)[:, None]).solution[:, 0]
-
-    def loss(a: torch.Tensor) -> float:
-        generated, data = 1 + columns @ a, 1 + (functions(real) - centre) @ a
-        return float(generated.double().square().mean() / 2 - data.double().mean() + strength * a.square().sum() / 2)
-
-    best = loss(solution)
-    for _ in range(20):
-        assert loss(solution + 0.1 * torch.randn(20, generator=RNG)) > best
+    columns, data = (functions(rows).double() - functions(fake).double().mean(0) for rows in (fake, real))
+    ratio = least_squares_ratio(config, fake, real, 3).double()
+    a = torch.linalg.lstsq(columns, (ratio - 1)[:, None]).solution[:, 0].requires_grad_()
+    penalty = config.ridge * columns.square().mean(0).sum() * a.square().sum() / 2
+    loss = (1 + columns @ a).square().mean() / 2 - (1 + data @ a).mean() + penalty
+    (gradient,) = torch.autograd.grad(loss, a)
+    assert float(gradient.abs().max()) < 1e-4 * float(data.mean(0).abs().max())
 
 
 @pytest.mark.parametrize("dim", [2, 64])
@@ -60,6 +56,17 @@ def test_equal_laws_have_a_ratio_of_one(dim: int) -> None:
     found = least_squares_ratio(LeastSquaresConfig(functions=500), normal(20_000, dim), normal(20_000, dim), seed=0)
     assert float(found.std()) < (2 * 500 / 20_000) ** 0.5
     assert float(found.mean()) == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("width", [0.5, 2.0])
+def test_inner_products_of_the_basis_are_a_gaussian_kernel_of_the_width_asked_for(width: float) -> None:
+    """2 E cos(x f + p) cos(y f + p) = exp(-|x - y|^2 / (2 s^2)), s = width times the median distance."""
+    real = normal(2_000)
+    functions = basis(LeastSquaresConfig(functions=20_000, width=width), real, seed=0)
+    x, y = normal(50), normal(50)
+    median = torch.pdist(real).median()
+    wanted = (-torch.cdist(x, y).square() / (2 * (width * median) ** 2)).exp()
+    torch.testing.assert_close(2 * functions(x) @ functions(y).T / 20_000, wanted, rtol=0, atol=0.05)
 
 
 def test_a_stronger_ridge_keeps_the_ratio_nearer_to_one() -> None:
