@@ -27,7 +27,8 @@ from winnow.commands.arguments import whole
 
 PROGRAM = "benchmarks.ablation"
 OBJECTIVES = (
-    "energy", "energy-ladder", "energy-whitened", "energy-batch", "transport", "transport-raw", "transport-debiased",
+    "energy", "energy-ladder", "energy-laplace", "energy-whitened", "energy-batch", "energy-ratio",
+    "energy-least-squares", "least-squares", "transport", "transport-raw", "transport-debiased",
     "transport-sinkhorn", "ratio", "adversarial", "refine", "paper-mnist",
 )  # fmt: skip
 NEED_CRITIC = ("adversarial", "refine", "paper-mnist")

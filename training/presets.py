@@ -150,8 +150,7 @@ are printed nowhere and are ours. ``paper`` is the name that paper-mnist had fir
 ``transport-raw`` are what the levers against noise and bias are measured against."""
 
 DEFAULT_OBJECTIVE, DEFAULT_FOR_IMAGES = "energy-ratio", "energy-least-squares"
-"""The pull to a density ratio finds narrow modes in the plane; on Fashion-MNIST it made the gain smaller and noisier
-(docs/training.md)."""
+"""The classifier's ratio finds narrow modes in the plane, that of least squares what images leave: docs/training.md."""
 
 
 def default_objective(kind: OutputKind) -> str:

@@ -12,13 +12,12 @@ from math import pi
 import torch
 
 from models.importance import ImportanceNetwork
-from training.errors import TrainingRefused
 from training.randomness import step_generator
 from training.weights.config import EnergyLeastSquaresConfig, LeastSquaresConfig
 from training.weights.energy import EnergyObjective
 from training.weights.kernels import SCALE_ROWS, median_distance
 from training.weights.problem import Pool
-from training.weights.targets import PulledObjective, Targets, TargetsObjective
+from training.weights.targets import PulledObjective, TargetsObjective, fit_of
 
 BASIS_STREAM = 107
 BLOCK = 10_000
@@ -28,10 +27,8 @@ def least_squares_objective(
     config: LeastSquaresConfig, pool: Pool, real: torch.Tensor, network: ImportanceNetwork, seed: int
 ) -> TargetsObjective:
     """``pool`` and the features ``real`` [n, f] of the data; targets are the ratio clipped to [0, cap]."""
-    if network.head != "bounded":
-        raise TrainingRefused("the least-squares objective fits cap * sigmoid(h): use the bounded head")
     weights = least_squares_ratio(config, pool.features, real, seed).clamp(0, network.cap)
-    return TargetsObjective(Targets(pool.latents, weights), torch.zeros_like(weights), network.cap, config.batch)
+    return fit_of(config.name, weights, pool, network, config.batch)
 
 
 def energy_least_squares_objective(

@@ -12,13 +12,12 @@ from torch.nn.functional import softplus
 
 from models.importance import ImportanceNetwork
 from models.mlp import leaky_mlp
-from training.errors import TrainingRefused
 from training.logistic import fit_logistic, log_loss
 from training.randomness import step_generator
 from training.weights.config import EnergyRatioConfig, RatioConfig
 from training.weights.energy import EnergyObjective
 from training.weights.problem import Pool
-from training.weights.targets import PulledObjective, Targets, TargetsObjective
+from training.weights.targets import PulledObjective, TargetsObjective, fit_of
 
 STREAM, SPLIT_STREAM, START_STREAM = 104, 105, 106
 BLOCK = 10_000
@@ -49,11 +48,7 @@ def energy_ratio_objective(
 
 
 def _fit(config: RatioConfig, pool: Pool, log_ratio: torch.Tensor, network: ImportanceNetwork) -> TargetsObjective:
-    if network.head != "bounded":
-        raise TrainingRefused("the ratio objective fits cap * sigmoid(h): use the bounded head")
-    weights = capped_ratio(log_ratio, network.cap)
-    offset = torch.zeros(len(weights), device=weights.device)
-    return TargetsObjective(Targets(pool.latents, weights), offset, network.cap, config.batch)
+    return fit_of(config.name, capped_ratio(log_ratio, network.cap), pool, network, config.batch)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from models.importance import ImportanceNetwork
+from training.errors import TrainingRefused
 from training.weights.energy import EnergyObjective
+from training.weights.problem import Pool
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,13 @@ class TargetsObjective:
     def loss(self, network: ImportanceNetwork, rng: torch.Generator) -> torch.Tensor:
         rows = torch.randint(len(self.offset), (self.batch,), generator=rng, device=rng.device)
         return self.targets.loss(network.score(self.targets.latents[rows]) + self.offset[rows], rows, self.cap)
+
+
+def fit_of(name: str, weights: torch.Tensor, pool: Pool, network: ImportanceNetwork, batch: int) -> TargetsObjective:
+    """Of h itself to ``weights`` [n] of the pool's latents. Raises TrainingRefused for a head that is not bounded."""
+    if network.head != "bounded":
+        raise TrainingRefused(f"the {name} objective fits cap * sigmoid(h): use the bounded head")
+    return TargetsObjective(Targets(pool.latents, weights), torch.zeros_like(weights), network.cap, batch)
 
 
 @dataclass(frozen=True)

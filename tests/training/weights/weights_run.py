@@ -17,12 +17,13 @@ import torch
 from models.critics import MlpCritic
 from training.presets import WEIGHTS_PRESETS
 from training.weights.cases import make_case
-from training.weights.config import RatioConfig, TransportConfig, WeightsConfig
+from training.weights.config import EnergyLeastSquaresConfig, RatioConfig, TransportConfig, WeightsConfig
 from training.weights.problem import Problem
 from training.weights.run import WeightsRun
 from training.weights.train import TrainedWeights, train_weights
 
-NAMES = ("energy", "transport", "ratio", "least-squares", "adversarial", "refine", "paper-mnist")
+NAMES = ("energy", "transport", "ratio", "least-squares", "energy-least-squares", "adversarial", "refine",
+         "paper-mnist")  # fmt: skip
 STEPS, EVERY = 8, 4
 
 
@@ -31,7 +32,12 @@ def config(name: str, seed: int = 0) -> WeightsConfig:
 
 
 def _small(whole: WeightsConfig) -> WeightsConfig:
-    objective = replace(whole.objective, batch=16)
+    objective = whole.objective
+    if isinstance(objective, EnergyLeastSquaresConfig):
+        parts = replace(objective.energy, batch=16), replace(objective.ratio, batch=16)
+        objective = replace(objective, energy=parts[0], ratio=parts[1])
+    else:
+        objective = replace(objective, batch=16)
     if isinstance(objective, TransportConfig):
         objective = replace(objective, batches=3, held_out_batches=1, real_rows=30)
     if isinstance(objective, RatioConfig):
