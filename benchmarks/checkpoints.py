@@ -19,10 +19,10 @@ import torch
 
 from benchmarks.weighted import CPU, GROUPS, Change, compare, percent
 from models.bundle import load_bundle
-from training.build import is_current, resumed_or_anew
+from training.build import with_weights
 from training.data.catalog import load
 from training.pages import publish
-from training.pipeline import gan_bundle, snapshots, weights_bundle
+from training.pipeline import gan_bundle, snapshots
 from training.presets import WEIGHTS_PRESETS, default_objective
 from training.weights.config import WeightsConfig
 from winnow.commands.arguments import whole
@@ -39,9 +39,7 @@ def trained(args: argparse.Namespace, step: int, config: WeightsConfig) -> Path:
     if not base.exists():
         shutil.copytree(args.bundle, base)  # for its feature spaces
     gan_bundle(args.run, base, snapshots(args.run)[step])
-    if not is_current(folder / "w", config, base):
-        resumed_or_anew(folder / "w", lambda: weights_bundle(config, base, load(args.data, "train"), folder / "w", CPU))
-    return folder / "w" / "bundle"
+    return with_weights(config, folder / "w", base, load(args.data, "train"), CPU)
 
 
 def table(args: argparse.Namespace) -> str:

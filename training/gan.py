@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -39,6 +39,7 @@ class GanConfig:
 
     ``penalty_every``: the gradient penalty is applied at every k-th step with k times its weight.
     ``cooldown``: share of the steps, at the end, over which both learning rates fall linearly to zero.
+    ``precision``: of the layers' arithmetic in both networks; weights, losses and penalty are float32 in any case.
     """
 
     data: str
@@ -59,6 +60,7 @@ class GanConfig:
     penalty_every: int = 4
     ema_decay: float = 0.999
     cooldown: float = 0.25
+    precision: Literal["float32", "bfloat16"] = "float32"
     seed: int = 0
 
 
@@ -85,10 +87,10 @@ class GanRun:
         rng = step_generator(self.config.seed, self.done, self.device)
         self._set_learning_rates()
         for _ in range(self.config.n_critic):
-            fake = self.generator(self.prior.sample(self.config.batch, rng))
+            fake = self._forward(self.generator, self.prior.sample(self.config.batch, rng))
             critic_value = self._critic_step(fake.detach(), rng)
         freeze(self.critic)
-        loss = generator_loss(self.critic(fake))
+        loss = generator_loss(self._forward(self.critic, fake))
         self.opt_generator.zero_grad()
         loss.backward()
         self.opt_generator.step()
@@ -100,7 +102,7 @@ class GanRun:
     def _critic_step(self, fake: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
         index = torch.randint(len(self.data), (self.config.batch,), generator=rng, device=self.device)
         real = self.data.batch(index.to(self.data.samples.device)).to(self.device)
-        scores = self.critic(torch.cat([real, fake]))
+        scores = self._forward(self.critic, torch.cat([real, fake]))
         loss = critic_loss(self.config.loss, scores[: len(real)], scores[len(real) :])
         value = loss.detach()
         if self.done % self.config.penalty_every == 0:
@@ -110,6 +112,12 @@ class GanRun:
         loss.backward()
         self.opt_critic.step()
         return value
+
+    def _forward(self, network: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+        """What ``network`` makes of ``inputs`` in the run's precision, as float32."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+            outputs: torch.Tensor = network(inputs)
+        return outputs.float()
 
     def _set_learning_rates(self) -> None:
         left = (self.config.steps - self.done) / max(self.config.cooldown * self.config.steps, 1)
@@ -135,8 +143,9 @@ class GanRun:
     def restore(self, path: Path) -> None:
         """Continue from ``path``; the run must have been started with the same settings (steps may grow)."""
         state, meta = load_checkpoint(path)
-        saved, ours = dict(meta["config"]), json.loads(json.dumps(asdict(self.config)))
-        differing = sorted(k for k in ours if k != "steps" and saved.get(k) != ours[k])
+        ours, defaults = (json.loads(json.dumps(asdict(config))) for config in (self.config, GanConfig(data="")))
+        saved = {**defaults, **meta["config"]}  # checkpoints of before do not have every setting
+        differing = sorted(k for k in ours if k != "steps" and saved[k] != ours[k])
         if differing:
             raise OtherRunError(f"{path} was made with another {', '.join(differing)}; use another --out")
         if meta.get("data", self.data.digest) != self.data.digest:  # checkpoints of before do not say

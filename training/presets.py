@@ -76,7 +76,7 @@ DIGITS = replace(
 
 GAN_PRESETS: dict[str, GanConfig] = {
     "fashion-mnist": replace(CNN28, data="fashion-mnist", steps=100_000),
-    "mnist": replace(CNN28, data="mnist", steps=25_000),
+    "mnist": replace(CNN28, data="mnist", steps=25_000, precision="bfloat16"),
     "stacked-mnist": replace(
         CNN28,
         data="stacked-mnist",

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import checkpoints, weighted
-from benchmarks.checkpoints import cells, main
+from benchmarks import weighted
+from benchmarks.checkpoints import cells, main, parse
 from benchmarks.weighted import Change
+from training import build
 from training.data.catalog import load
 from training.data.dataset import Dataset
 from training.gan import train_gan
@@ -45,7 +46,7 @@ def test_every_snapshot_has_its_line_and_a_second_run_trains_nothing(
     def again(*_: object, **__: object) -> Dataset:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(checkpoints, "weights_bundle", again)
+    monkeypatch.setattr(build, "weights_bundle", again)
     assert main(told) == 0
     assert capsys.readouterr().out == first
 
@@ -60,7 +61,5 @@ def test_a_snapshot_that_is_not_there_is_told_with_those_that_are(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        checkpoints.parse(
-            ["--run", str(run), "--bundle", str(BUNDLE), "--data", "digits", "--steps", "3", "--keep", "kept"]
-        )
+        parse(["--run", str(run), "--bundle", str(BUNDLE), "--data", "digits", "--steps", "3", "--keep", "kept"])
     assert "has no snapshot at 3; it has 2, 4" in capsys.readouterr().err

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.training.gan_run import CPU, DATA, PARKED_AT, config, train
-from training.checkpoint import CheckpointError, load_checkpoint
+from training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from training.gan import CHECKPOINT, SNAPSHOTS, GanRun, train_gan
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +78,29 @@ def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> Non
     changed = config(lr_critic=0.5, generator_config={"output_shape": (2,), "hidden": (8,)})
     with pytest.raises(CheckpointError, match="made with another generator_config, lr_critic; use another --out"):
         train_gan(changed, DATA, tmp_path, CPU)
+
+
+def test_a_checkpoint_from_before_there_was_a_choice_of_precision_is_one_of_float32(tmp_path: Path) -> None:
+    train(tmp_path, steps=7)
+    state, meta = load_checkpoint(tmp_path / CHECKPOINT)
+    del meta["config"]["precision"]
+    save_checkpoint(tmp_path / CHECKPOINT, state, meta)
+    assert train(tmp_path, steps=9).done == 9
+    with pytest.raises(CheckpointError, match="made with another precision"):
+        train_gan(config(steps=9, precision="bfloat16"), DATA, tmp_path, CPU)
+
+
+def test_bfloat16_rounds_the_layers_and_nothing_else() -> None:
+    """Two steps, the second without a penalty: near those of float32, not equal; what is kept is float32."""
+    exact, rounded = GanRun(config(), DATA, CPU), GanRun(config(precision="bfloat16"), DATA, CPU)
+    for _ in range(2):
+        losses = [run.step() for run in (exact, rounded)]
+        for name, value in losses[0].items():
+            assert losses[1][name].dtype == torch.float32
+            torch.testing.assert_close(losses[1][name], value, rtol=0.02, atol=0.02)
+    assert all(value.dtype == torch.float32 for value in rounded.ema.state_dict().values())
+    pairs = list(zip(exact.generator.parameters(), rounded.generator.parameters(), strict=True))
+    assert not all(torch.equal(ours, theirs) for ours, theirs in pairs)
 
 
 def test_only_the_number_of_steps_may_grow(tmp_path: Path) -> None:

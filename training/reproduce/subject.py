@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 
-from training.build import is_current, resumed_or_anew, with_classifier
+from training import build
 from training.data.catalog import load
 from training.data.dataset import Dataset
 from training.gan import CONFIG, GanConfig, train_gan
-from training.pipeline import gan_bundle, snapshots, weights_bundle
+from training.pipeline import gan_bundle, snapshots
 from training.presets import GAN_PRESETS
 from training.reproduce.options import Options
 
@@ -31,7 +31,7 @@ def train(preset: str, options: Options) -> Path:
     """The GAN run of ``preset``, trained to its end."""
     config, run = gan_config(preset, options), options.work / "gan" / preset
     data, every = load(config.data, "train"), snapshot_every(config.steps)
-    resumed_or_anew(run, partial(train_gan, config, data, run, options.device, snapshot_every=every))
+    build.resumed_or_anew(run, partial(train_gan, config, data, run, options.device, snapshot_every=every))
     return run
 
 
@@ -57,17 +57,14 @@ def generator_of(preset: str, options: Options, step: int | None = None) -> Path
 def with_baselines(source: Path, data: Dataset, options: Options) -> Path:
     """``source`` with classifier, Wasserstein critic and the constants of drs, mh, sir and dot."""
     folder = options.work / "baselines" / source.name
-    return with_classifier(options.effort.classifier, folder, source, data, options.device)
+    return build.with_classifier(options.effort.classifier, folder, source, data, options.device)
 
 
 def with_weights(source: Path, name: str, data: Dataset, options: Options, hidden: tuple[int, ...]) -> Path:
     """``source`` with importance weights of the chosen objective, in a folder of the objective's own."""
     settings, run = options.weights(hidden), options.work / options.objective / name
-    if not is_current(run, settings, source):
-        pools = options.work / "pools" / name
-        work = partial(weights_bundle, settings, source, part_of(data, options), run, options.device, pools)
-        resumed_or_anew(run, work)
-    return run / "bundle"
+    pools = options.work / "pools" / name
+    return build.with_weights(settings, run, source, part_of(data, options), options.device, pools)
 
 
 def part_of(data: Dataset, options: Options) -> Dataset:

@@ -50,6 +50,8 @@ def _register_gan(steps: Any) -> None:
     parser.add_argument("--data", type=source, help="name or path of the data (default: the preset's)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--loss", choices=("hinge", "wasserstein"))
+    text = "of the layers' arithmetic; bfloat16 pays on GPUs, and on CPUs with AMX (default: the preset's)"
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), help=text)
     for name in ("steps", "batch"):
         parser.add_argument(f"--{name}", type=positive_int)
     parser.add_argument("--seed", type=seed)
@@ -121,7 +123,8 @@ def run_gan(args: argparse.Namespace) -> int:
     from training.shapes import check_gan_fits
 
     config = _choose(GAN_PRESETS, args.preset, "preset")
-    given = {name: getattr(args, name) for name in ("data", "loss", "steps", "batch", "seed", "penalty", "ema_decay")}
+    names = ("data", "loss", "precision", "steps", "batch", "seed", "penalty", "ema_decay")
+    given = {name: getattr(args, name) for name in names}
     config = replace(config, **{name: value for name, value in given.items() if value is not None})
     check_writable(args.out, "--out")
     data, device = load(config.data, "train"), _device(args)
