@@ -161,9 +161,10 @@ class JobQueue:
         return future
 
     def close(self) -> None:
-        """No new work; ``next`` ends when the admitted work has."""
+        """No new work; ``next`` ends when the admitted work has, which goes shortest first from now on."""
         with self._changed:
             self._closed = True
+            self._scheduler.finish(lambda ticket: self.seconds_of(self._jobs[ticket]))
             self._changed.notify_all()
 
     def cut_off(self) -> None:

@@ -7,12 +7,15 @@ one is paid off by turns foregone, and nobody starves: the ring moves past whoev
 
 Several devices ask in turn, each for its own batch. Rows that one has taken no other gets, until ``settle`` says what
 became of them.
+
+Once nobody comes any more and time is short (``finish``), even shares would have everybody done at the end, or cut off
+there: the shortest go first then, so that as many as possible are done.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from math import ceil
 
@@ -100,6 +103,7 @@ class Scheduler:
         self._ring: deque[Ticket] = deque()
         # Whether the head of the ring has had its quantum for this turn.
         self._credited = True
+        self._finishing = False
 
     def __len__(self) -> int:
         return len(self._ring)
@@ -122,6 +126,11 @@ class Scheduler:
         """Device time that was spent on a ticket's behalf, whether or not it came to rows."""
         ticket.deficit -= seconds
 
+    def finish(self, needed: Callable[[Ticket], float]) -> None:
+        """From now on whoever needed the fewest device seconds, as ``needed`` says now, goes before all others."""
+        self._ring = deque(sorted(self._ring, key=needed))
+        self._finishing = True
+
     def next_batch(self, device: int = 0) -> list[Share]:
         """Shares of the next batch of ``device``, its leader's first, all taken; empty when nobody is runnable.
 
@@ -129,6 +138,8 @@ class Scheduler:
         far as they are not deep in debt: small requests are done in the next batch, and of a thousand equal
         ones some are done all the time, where equal shares would have all of them done at the end.
         """
+        if self._finishing:
+            return self._first_in_line(device)
         leader = self._next_leader(device)
         if leader is None:
             return []
@@ -144,6 +155,23 @@ class Scheduler:
                 shares.append(mate.take(rows, device))
                 left -= rows
         return [leader.take(sure + min(most - sure, left), device), *shares]
+
+    def _first_in_line(self, device: int) -> list[Share]:
+        """The first ticket that is runnable, then those of its lane behind it, each with all that there is room for."""
+        shares: list[Share] = []
+        left = 0
+        for ticket in self._ring:
+            if not (wanted := ticket.wanted(device)):
+                continue
+            if not shares:
+                left = ticket.lane.capacity
+            elif ticket.lane != shares[0].ticket.lane:
+                continue
+            shares.append(ticket.take(min(wanted, left), device))
+            left -= shares[-1].rows
+            if not left:
+                break
+        return shares
 
     def _next_leader(self, device: int) -> Ticket | None:
         runnable = [ticket for ticket in self._ring if ticket.wanted(device)]

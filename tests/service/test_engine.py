@@ -222,6 +222,23 @@ def test_closing_finishes_what_was_admitted_and_refuses_the_rest(start: Start) -
         engine.submit(SampleRequest(n=1))
 
 
+def test_closing_finishes_the_short_before_the_long(gated: Callable[..., tuple[Engine, Gate]]) -> None:
+    """Even shares would have both in the device's hands until the grace period is over."""
+    engine, gate = gated()
+    long = engine.submit(SampleRequest(n=100 * BATCH, seed=1))
+    gate.wait()
+    short = engine.submit(SampleRequest(n=5 * BATCH, seed=2))
+    engine.stop_admission()
+    gate.let(1 + 5)
+    assert short.result(timeout=60).n == 5 * BATCH
+    engine.cut_off()
+    gate.let(1_000)
+    with pytest.raises(Draining):
+        long.result(timeout=60)
+    assert engine.close(timeout=60)
+    assert books_balance(engine)
+
+
 def test_a_cut_off_ends_admitted_work_at_the_next_batch(gated: Callable[..., tuple[Engine, Gate]]) -> None:
     engine, gate = gated()
     futures = [engine.submit(SampleRequest(n=100 * BATCH, seed=seed)) for seed in (None, 1)]

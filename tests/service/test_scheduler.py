@@ -201,6 +201,45 @@ def test_bulk_goes_on_beside_small_requests_that_come_and_go(own_lanes: bool) ->
     assert spent["bulk"] >= 0.25 * sum(spent.values())
 
 
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.integers(1, 60), st.integers(1, 2))
+def test_when_time_is_short_as_many_are_done_as_can_be(rows: list[int], batches: int, lanes: int) -> None:
+    """A row costs a second whoever it is for: who is cut off after so many batches needed more than all others."""
+    scheduler, kinds = Scheduler(), [Lane(name, 4) for name in range(lanes)]
+    tickets = [Ticket(n, kinds[i % lanes]) for i, n in enumerate(rows)]
+    for ticket in tickets:
+        scheduler.admit(ticket)
+    scheduler.finish(lambda ticket: float(ticket.rows))
+    done = []
+    for _ in range(batches):
+        for share in scheduler.next_batch():
+            share.ticket.settle(share.rows, share.rows)
+            if not share.ticket.rows:
+                scheduler.leave(share.ticket)
+                done.append(share.ticket)
+    needed = dict(zip(tickets, rows, strict=True))
+    for kind in kinds:
+        among = [needed[ticket] for ticket in done if ticket.lane == kind]
+        assert among == sorted(needed[ticket] for ticket in tickets if ticket.lane == kind)[: len(among)]
+    if lanes == 1:
+        possible, left = 0, batches * 4
+        for n in sorted(rows):
+            left -= n
+            possible += left >= 0
+        assert len(done) == possible
+
+
+def test_when_time_is_short_who_cannot_go_on_holds_nobody_up() -> None:
+    scheduler, lane = Scheduler(), Lane("images", 8)
+    stuck, streamed, last = Ticket(1, lane, room=0), Ticket(20, lane, ordered=True), Ticket(30, lane)
+    for ticket in (last, streamed, stuck):
+        scheduler.admit(ticket)
+    scheduler.finish(lambda ticket: float(ticket.rows))
+    assert [(share.ticket, share.rows) for share in scheduler.next_batch(0)] == [(streamed, 8)]
+    assert [(share.ticket, share.rows) for share in scheduler.next_batch(1)] == [(last, 8)], "the stream is on its way"
+    stuck.room = 1
+    assert [(share.ticket, share.rows) for share in scheduler.next_batch(1)] == [(stuck, 1), (last, 7)]
+
+
 def test_a_slow_reader_costs_nothing_and_loses_nothing() -> None:
     scheduler, lane = Scheduler(), Lane("images", 8)
     slow, quick = Ticket(100, lane, room=0), Ticket(10**6, lane)
