@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from winnow.failure import is_expected
+from winnow.failure import advice
 
 # In the order of `winnow --help`. Each module has register(subparsers), which sets ``run``, and run(args) -> exit
 # code; what is heavy it imports inside run, so that no verb pays for another one.
@@ -38,9 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if not is_expected(error):
+        if (told := advice(error)) is None:
             raise
-        print(f"winnow: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"winnow: {told}", file=sys.stderr)
         return REFUSED
     return code
 

@@ -19,14 +19,21 @@ EXPECTED = (
     ("winnow.client", "ServerProblem"),
 )
 
+# The extra "train" brings them.
+TRAINING_ONLY = ("ot", "scipy", "sklearn", "tensorboard", "tqdm")
+
 
 class CommandFailed(Exception):
     """The message is one line that says what to do."""
 
 
-def is_expected(error: BaseException) -> bool:
-    """Whether ``error`` is the user's to mend, rather than a mistake in Winnow."""
-    if isinstance(error, CommandFailed):
-        return True
+def advice(error: BaseException) -> str | None:
+    """What to tell of ``error`` where it is the user's to mend; None where it is a mistake in Winnow."""
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in TRAINING_ONLY:
+        return (
+            f"this needs {error.name}, which serving does not: pip install 'winnow[train]' (in a checkout: make data)"
+        )
     classes = (getattr(sys.modules.get(module), name, None) for module, name in EXPECTED)
-    return any(isinstance(error, kind) for kind in classes if isinstance(kind, type))
+    if isinstance(error, (CommandFailed, *(kind for kind in classes if isinstance(kind, type)))):
+        return " ".join(str(error).split())
+    return None

@@ -12,7 +12,7 @@ from service.engine.devices import AUTO
 class EngineOptions:
     """``batch_rows``: one generator call, and so the wait of a request for one row beside a large one; None for what
     the generator's arithmetic says (sizing.py).
-    ``proposal_block``: rows of one call of w; 512 keep the accepted surplus of a small seeded request small.
+    ``proposal_block``: rows of one call of w; more save calls, fewer the surplus of a rare request.
     ``queue_requests`` bounds how many requests may wait. ``queue_seconds`` and ``queue_stretch``: under fair sharing a
     request may have to wait for the others so long, and so many times its own device time more; longer, and it is
     refused. A thousand equal requests that share the device all finish at the end: no answer would come in time.

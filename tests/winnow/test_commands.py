@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from hashlib import sha256
 from io import BytesIO
@@ -18,8 +20,10 @@ from winnow import cli
 from winnow.cli import main
 from winnow.client import Client, ServerProblem
 from winnow.commands.serve import nested_flags
+from winnow.failure import TRAINING_ONLY
 
 ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def test_sample_writes_the_default_bundles_samples(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -180,6 +184,33 @@ def test_serving_never_loads_training() -> None:
     found = loaded_after(code)
     assert "service" in found
     assert not found & {"training", "ot", "sklearn", "tensorboard", "scipy"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["data"],
+        ["train", "gan", "--preset", "digits", "--out", "run"],
+        ["train", "weights", "--bundle", str(ROOT / "bundles" / "digits"), "--data", "digits", "--out", "run"],
+        ["evaluate", str(ROOT / "bundles" / "digits"), "--data", "digits"],
+    ],
+)
+def test_without_the_extra_that_training_needs_the_command_says_which(arguments: list[str], tmp_path: Path) -> None:
+    script = (
+        "import sys; from winnow.failure import TRAINING_ONLY; sys.modules.update(dict.fromkeys(TRAINING_ONLY)); "
+        f"from winnow.cli import main; sys.exit(main({arguments}))"
+    )
+    command = [sys.executable, "-c", script]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.count("\n") == 1 and "pip install 'winnow[train]'" in result.stderr
+
+
+def test_the_names_of_that_extra_are_those_of_the_project() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    modules = {"pot": "ot", "scikit-learn": "sklearn"}
+    names = [line.partition(">")[0] for line in extras["train"]]
+    assert sorted(TRAINING_ONLY) == sorted(modules.get(name, name) for name in names)
 
 
 def test_flags_nest_like_the_settings_and_those_not_given_are_absent() -> None:

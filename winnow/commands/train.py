@@ -50,7 +50,7 @@ def _register_gan(steps: Any) -> None:
     parser.add_argument("--data", type=source, help="name or path of the data (default: the preset's)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--loss", choices=("hinge", "wasserstein"))
-    text = "of the layers' arithmetic; bfloat16 pays on GPUs, and on CPUs with AMX (default: the preset's)"
+    text = "of the layers' arithmetic; bfloat16 paid on a CPU with AMX (default: the preset's)"
     parser.add_argument("--precision", choices=("float32", "bfloat16"), help=text)
     for name in ("steps", "batch"):
         parser.add_argument(f"--{name}", type=positive_int)
@@ -161,7 +161,8 @@ def run_weights(args: argparse.Namespace) -> int:
     from training.presets import WEIGHTS_PRESETS, default_objective
     from training.weights.options import with_options
 
-    default = default_objective(read_manifest(args.bundle).output.kind)
+    manifest = read_manifest(args.bundle)
+    default = default_objective(manifest.output.kind)
     config = _choose(WEIGHTS_PRESETS, args.objective or default, "objective")
     given = {name: getattr(args, name) for name in ("steps", "seed", "cap", "lr", "pool_rows")}
     given |= {name: tuple(getattr(args, name)) if getattr(args, name) else None for name in ("hidden", "spaces")}
@@ -172,6 +173,9 @@ def run_weights(args: argparse.Namespace) -> int:
     limits = None if args.no_gate else Limits(args.minimum_effect, args.max_recall_loss)
     if limits is not None:
         check_enough_for_gate(data)
+    if manifest.output.kind == "image" and not (args.features or args.spaces or "features" in manifest.networks):
+        text = "no feature network in the bundle: distances are taken between pixels; winnow train features adds two"
+        print(f"winnow: {text}", file=sys.stderr)
     extractors = ExtractorFiles(args.features, args.independent_features)
     trained = weights_bundle(config, args.bundle, data, args.out, device, limits=limits, extractors=extractors)
     energies = f"{trained.unweighted:.5f} -> {trained.held_out:.5f}"
