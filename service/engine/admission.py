@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable
 from itertools import accumulate
-from math import ceil
+from math import ceil, inf
 
 LONGEST_RETRY_SECONDS = 600
 # A kind is a model, a method and its parameters, which may be any numbers: those that never come again must not stay.
@@ -22,8 +22,8 @@ class Line:
 
     @property
     def shortest(self) -> float:
-        """What the first to be done needs; 0 where nobody waits."""
-        return self._seconds[0] if self._seconds else 0.0
+        """What the first to be done needs; 0 where nobody gets on."""
+        return next((seconds for seconds in self._seconds if seconds), 0.0)
 
     def wait(self, work: float) -> float:
         """Seconds that one more request of ``work`` device seconds spends waiting under fair sharing.
@@ -43,17 +43,24 @@ def retry_after(seconds: float) -> int:
 class Speed:
     """Device seconds a row of one kind of work: what was measured lately, or a guess until it was."""
 
-    __slots__ = ("_known", "seconds")
+    __slots__ = ("_measured", "seconds")
     MEMORY = 0.9
+    FRESH_SECONDS = 60.0
 
     def __init__(self, guess: float) -> None:
-        self.seconds, self._known = guess, False
+        self.seconds, self._measured = guess, -inf
 
-    def measured(self, rows: int, seconds: float) -> None:
+    def measured(self, rows: int, seconds: float, now: float) -> None:
         """``rows`` were made in ``seconds``."""
-        now = seconds / rows
-        self.seconds = self.MEMORY * self.seconds + (1 - self.MEMORY) * now if self._known else now
-        self._known = True
+        latest = seconds / rows
+        known = self._measured > -inf
+        self.seconds = self.MEMORY * self.seconds + (1 - self.MEMORY) * latest if known else latest
+        self._measured = now
+
+    def fresh(self, now: float) -> bool:
+        """Whether it was measured within the last minute. Nobody may be refused for ever for a guess, or for what was
+        true once: who is refused measures nothing."""
+        return now - self._measured <= self.FRESH_SECONDS
 
 
 class Speeds:

@@ -22,9 +22,9 @@ from service.engine.accounts import Accounts
 from service.engine.catalog import Catalog
 from service.engine.decoding import Decoder
 from service.engine.devices import choose_devices, keep_bits
-from service.engine.errors import GenerationFailed
+from service.engine.errors import GenerationFailed, Overloaded
 from service.engine.evaluations import Work, check_latents, check_possible
-from service.engine.jobs import SampleJob
+from service.engine.jobs import Job, SampleJob
 from service.engine.loop import DeviceLoop
 from service.engine.memory import Lease
 from service.engine.methods import Choice, bind_method, resolve_method, resolve_parameters
@@ -44,6 +44,7 @@ from service.metrics.registry import Metrics
 logger = logging.getLogger("winnow.engine")
 # No honest batch takes this long; a longer one means that the device is gone.
 WEDGED_SECONDS = 60.0
+WEDGED_RETRY_SECONDS = 30
 # Methods bound to bundle and parameters: a request that finds its own among them costs no binding.
 MAX_BOUND = 64
 
@@ -144,13 +145,13 @@ class Engine:
         out of range. The future raises Stalled, GenerationFailed, DeadlineExceeded, OutOfMemory or Draining.
         """
         job = self._job(request, choice, lease=lease)
-        self._queue.submit(job)
+        self._admit(job)
         return job.future
 
     def stream(self, request: SampleRequest, choice: Choice | None = None) -> RowStream:
         """Like ``submit``, for an answer that is read while it is made. Close it when it is not read to its end."""
         job = self._job(request, choice, streams=True)
-        self._queue.submit(job)
+        self._admit(job)
         return RowStream(job, facts_of_job(job), self._queue, self._accounts)
 
     def evaluate(
@@ -165,7 +166,7 @@ class Engine:
         check_possible(served.bundle, work)
         check_latents(latents, served.bundle.prior.dim)
         job = latent_job(work, latents, served, timeout, lease)
-        self._queue.submit(job)
+        self._admit(job)
         return job.future
 
     def dead(self) -> str | None:
@@ -181,11 +182,21 @@ class Engine:
             return "draining"
         if (reason := self.dead()) is not None:
             return reason
-        for loop, device in zip(self._loops, self.devices, strict=True):
-            turn = loop.turn_started
-            if turn is not None and perf_counter() - turn > WEDGED_SECONDS:
-                return f"a batch has been running for over {WEDGED_SECONDS:.0f} s on device {device}"
-        return None
+        return next(iter(self._wedged()), None)
+
+    def _wedged(self) -> list[str]:
+        """Of each device that does not come back from a batch: that it does not."""
+        turns = zip((loop.turn_started for loop in self._loops), self.devices, strict=True)
+        wedged = (device for turn, device in turns if turn is not None and perf_counter() - turn > WEDGED_SECONDS)
+        return [f"a batch has been running for over {WEDGED_SECONDS:.0f} s on device {device}" for device in wedged]
+
+    def _admit(self, job: Job) -> None:
+        """Raises what the queue does; Overloaded where no device gets on, so that no one else waits for them."""
+        if len(wedged := self._wedged()) == len(self.devices):
+            raise Overloaded(
+                f"Nothing gets on: {wedged[0]}; ask another server, or try again later.", WEDGED_RETRY_SECONDS
+            )
+        self._queue.submit(job)
 
     def measure(self) -> None:
         """Set the gauges that are read off the engine as it stands."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 from functools import partial
 from math import inf
 from typing import Any, TypeVar
 
 from service.engine.admission import Line, Speeds, retry_after
-from service.engine.errors import DeadlineTooShort, Draining, Overloaded
+from service.engine.errors import DeadlineExceeded, DeadlineTooShort, Draining, Overloaded
 from service.engine.jobs import Job
 from service.engine.memory import Lease, ResultMemory
 from service.engine.options import EngineOptions
@@ -48,6 +49,7 @@ class JobQueue:
         self._needed: Counter[Served] = Counter()
         self._cancelled: list[Job] = []
         self._chores: dict[Future[Any], Callable[[], None]] = {}
+        self._asked: set[Future[Any]] = set()  # chores that are not done
         self._changed = threading.Condition()
         self._closed = self._cut_off = False
         self._waiting_rows = 0
@@ -59,11 +61,13 @@ class JobQueue:
         metrics.queue_requests.set_function(lambda: len(self._jobs))
 
     def submit(self, job: Job) -> None:
-        """Admit ``job``. Raises Draining, DeadlineTooShort, Overloaded (with the seconds after which to ask again)."""
+        """Admit ``job``. Raises Draining, DeadlineExceeded where it would be late even alone, DeadlineTooShort and
+        Overloaded (with the seconds after which to ask again)."""
         with self._changed:
             if self._closed:
                 raise Draining("The server is shutting down and takes no new work.")
-            job.speed = self._speeds.of(job.kind, job.row_seconds)
+            # A row of a small request costs its part of a batch that is not full: no measure of large ones.
+            job.speed = self._speeds.of((job.kind, job.n >= job.lane.capacity), job.row_seconds)
             self._refuse_or_not(job)
             self._jobs[job.ticket] = job
             if job.deadline < inf:
@@ -110,7 +114,7 @@ class JobQueue:
             self._scheduler.charge(job.ticket, seconds)
             job.spent += seconds
             if made:
-                job.speed.measured(job.done, job.spent)
+                job.speed.measured(job.done, job.spent, self._clock())
             job.ticket.settle(taken, made)
             self._waiting_rows -= made
             self._line = None
@@ -149,14 +153,19 @@ class JobQueue:
 
         def do() -> None:
             try:
-                future.set_result(work())
+                result = work()
             except Exception as error:  # noqa: BLE001 - it is the caller's
-                future.set_exception(error)
+                _settle(future, error=error)
+            else:
+                _settle(future, result)
+            with self._changed:
+                self._asked.discard(future)
 
         with self._changed:
             if self._closed:
                 raise Draining("The server is shutting down and takes no new work.")
             self._chores[future] = do
+            self._asked.add(future)
             self._changed.notify_all()
         return future
 
@@ -168,22 +177,26 @@ class JobQueue:
             self._changed.notify_all()
 
     def cut_off(self) -> None:
-        """No new work, and what was admitted is over."""
+        """No new work, and what was admitted is over; no one waits for a chore any more, even if the device hangs."""
         with self._changed:
             self._closed = self._cut_off = True
+            asked = list(self._asked)
             self._changed.notify_all()
+        for future in asked:
+            _settle(future, error=Draining("The server is shutting down and its grace period is over."))
 
     def abandon(self, error: Exception) -> list[Job]:
         """The device loop is gone: nobody shall wait for it, and no other device do what was queued. The jobs that are
         over with it, for whoever keeps the books to end."""
         with self._changed:
             self._closed = True
-            jobs, chores = list(self._jobs.values()), list(self._chores)
+            jobs, chores = list(self._jobs.values()), list(self._asked)
             self._chores.clear()
+            self._asked.clear()
             for job in jobs:
                 self.leave(job)
         for chore in chores:
-            chore.set_exception(error)
+            _settle(chore, error=error)
         for job in jobs:
             if job.future.set_running_or_notify_cancel():
                 job.future.set_exception(error)
@@ -221,13 +234,20 @@ class JobQueue:
             seconds = retry_after(wait - most)
             raise Overloaded(f"{said}, and this one would wait {wait:.0f} s; try again in {seconds} s.", seconds)
         if not self.memory.fits(job.bytes):
-            seconds = retry_after(line.shortest)
+            holders = (line.wait(self.seconds_of(other)) for other in self._jobs.values() if other.bytes)
+            seconds = retry_after(min(holders, default=0.0) / self._devices)
             raise Overloaded(
                 f"{said}, and no memory is left for an answer that must be held whole; try again in {seconds} s, "
                 "or ask for a format that streams.",
                 seconds,
             )
-        if (late := self._clock() + wait + own - job.deadline) > 0:
+        now = self._clock()
+        allowed = max(0.0, job.deadline - now)
+        alone = own / (1 if job.ordered else self._devices) if job.speed.fresh(now) else 0.0
+        if alone > allowed:
+            what = f"This request takes about {alone:.1f} s of the device and allows {allowed:.1f} s"
+            raise DeadlineExceeded(f"{what}; allow more time, or ask for less.")
+        if (late := wait + alone - allowed) > 0:
             raise DeadlineTooShort(
                 f"{said}, and this one would be done {late:.1f} s after its deadline; allow more time, or try later.",
                 retry_after(wait),
@@ -256,3 +276,12 @@ class JobQueue:
         else:
             gone += [job for job in self._timed if job.deadline <= now and job not in gone]
         return [job for job in gone if not job.ticket.held]
+
+
+def _settle(future: Future[Any], result: Any = None, error: Exception | None = None) -> None:
+    """Unless somebody else has."""
+    with contextlib.suppress(InvalidStateError):
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)

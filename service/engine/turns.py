@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
+from typing import TypeVar
 
 import torch
 
-from service.engine.decoding import to_rows
+from service.engine.decoding import is_out_of_memory, to_rows
 from service.engine.evaluations import LatentJob, evaluation_turn
 from service.engine.jobs import Job, SampleJob
 from service.engine.outcomes import Outcome, Turn
 from service.engine.rows import Pixels
 from service.engine.shares import fair_shares
 from service.engine.supplies import stocked
-from service.engine.supply import SeededSupply, SharedSupply, Supply, SupplyError, Take
+from service.engine.supply import SeededSupply, SharedSupply, Supply, SupplyError, SupplyStalled, Take
 
 # After this long no further stream of a shared turn evaluates a block: methods that decode take tens of
 # milliseconds each, and whoever waits beside them waits for a turn, not for a dozen methods.
 PROPOSE_SECONDS = 0.02
 Shares = Sequence[tuple[Job, int]]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ def take_turn(turn: Turn, shares: Shares) -> Outcome:
     first = shares[0][0]
     if isinstance(first, LatentJob):
         started = perf_counter()
-        outcome.made[first] = evaluation_turn(turn.accounts, first, turn.device)
+        outcome.made[first] = once_more(partial(evaluation_turn, turn.accounts, first, turn.device))
         outcome.spend(shares[:1], perf_counter() - started)
         return outcome
     samples = [(job, rows) for job, rows in shares if isinstance(job, SampleJob)]
@@ -46,6 +49,16 @@ def take_turn(turn: Turn, shares: Shares) -> Outcome:
     else:
         _shared_turn(turn, samples, outcome)
     return outcome
+
+
+def once_more(work: Callable[[], Result]) -> Result:
+    """What ``work`` comes to, tried again where it raises: a fault that passes is nobody's. No memory does not pass."""
+    try:
+        return work()
+    except Exception as error:
+        if is_out_of_memory(error) or isinstance(error, SupplyStalled):
+            raise
+    return work()
 
 
 def _slotted_turn(turn: Turn, job: SampleJob, share: int, outcome: Outcome) -> None:
@@ -72,7 +85,7 @@ def _slotted_turn(turn: Turn, job: SampleJob, share: int, outcome: Outcome) -> N
     useful = slice(skipped, min(batch, skipped + job.missing))
     started = perf_counter()
     try:
-        rows = turn.decoder.canonical(job.served, take.latents)[useful]
+        rows = once_more(partial(turn.decoder.canonical, job.served, take.latents))[useful]
     except Exception as error:  # noqa: BLE001 - whatever a network raises concerns this job only
         outcome.failed[job] = error
         return
@@ -235,7 +248,8 @@ def _propose(turn: Turn, supply: Supply, wanted: Sequence[tuple[SampleJob, int]]
     """Evaluate one block on behalf of ``wanted``; where that fails, they have failed."""
     started = perf_counter()
     try:
-        block = supply.propose()
+        # Of a seeded stream an attempt may have moved on: its bytes must not.
+        block = supply.propose() if isinstance(supply, SeededSupply) else once_more(supply.propose)
     except SupplyError as error:
         outcome.failed.update(dict.fromkeys((job for job, _ in wanted), error))
         return

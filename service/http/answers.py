@@ -19,7 +19,7 @@ from service.engine.memory import Lease
 from service.engine.portions import Facts, Portion, Summary, cut, facts_of, summary_of
 from service.engine.rows import Rows
 from service.http.encoders import Encoders
-from service.http.hangup import CLIENT_CLOSED_REQUEST, result_or_hangup, unless_hangup
+from service.http.hangup import CLIENT_CLOSED_REQUEST, in_time, result_or_hangup, unless_hangup
 from service.http.quotas import deliver_rows
 from service.http.records import record_of
 from service.http.state import service_of
@@ -38,12 +38,13 @@ class IncompleteAnswer(RuntimeError):
 
 
 async def answer_result(
-    request: Request, submit: Callable[[Lease], Future[Done]], fmt: Format, headers: Callable[[Done], Mapping[str, str]]
-) -> Response:
+    request: Request, submit: Callable[[Lease], Future[Done]], fmt: Format,
+    headers: Callable[[Done], Mapping[str, str]], patience: float | None,
+) -> Response:  # fmt: skip
     """What the engine makes of the work that ``submit`` admits, held whole, in ``fmt``."""
     lease = service_of(request).engine.lease()
     try:
-        rows = await result_or_hangup(request, submit(lease))
+        rows = await result_or_hangup(request, submit(lease), patience)
         answer = _hung_up(request) if rows is None else await _answer_rows(request, rows, fmt, headers(rows), lease)
     except BaseException:
         lease.release()
@@ -73,15 +74,16 @@ async def _answer_rows(request: Request, rows: Rows, fmt: Format, headers: Mappi
 
 
 async def answer_stream(
-    request: Request, facts: Facts, portions: Portions, fmt: Format, headers: Mapping[str, str]
-) -> Response:
+    request: Request, facts: Facts, portions: Portions, fmt: Format, headers: Mapping[str, str],
+    patience: float | None = None,
+) -> Response:  # fmt: skip
     """``portions`` as they come, in a streaming ``fmt``; at most one portion is held, in rows and as bytes.
 
     The first portion is awaited here: what fails before it is still a problem with a status of its own.
     """
     assert fmt.writer is not None
     body = _encoded(request, fmt.writer(facts), facts.n, portions)
-    first = await unless_hangup(request.receive, anext(body))
+    first = await unless_hangup(request.receive, in_time(anext(body), patience))
     if first is None:
         return _hung_up(request)
     length = {} if fmt.length is None else {"Content-Length": str(fmt.length(facts))}

@@ -79,6 +79,7 @@ def _summary(service: Service, model: Model) -> dict[str, Any]:
     bundle = model.bundle
     if bundle is None:
         return {"name": model.name, "status": "broken", "reason": model.broken}
+    assert model.served is not None  # what is listed is warm, or broken
     manifest, most = bundle.manifest, service.settings.limits.max_n
     return {
         "name": model.name,
@@ -93,5 +94,5 @@ def _summary(service: Service, model: Model) -> dict[str, Any]:
         "default_method": default_method(bundle),
         "max_n": {name: min(most, largest(name, bundle, service.limits, False)) for name in usable_formats(bundle)},
         "digest": bundle.digest,
-        "fingerprint": service.engine.fingerprints[bundle.name],
+        "fingerprint": model.served.fingerprint,
     }

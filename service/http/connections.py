@@ -19,9 +19,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
+from service.engine.admission import retry_after
 from service.http.gate import CROWDED
 from service.http.problems import ProblemError, problem_response
 from service.http.records import RequestRecord
+from service.http.state import Grace
 from service.settings import HttpSettings, LimitSettings, Settings
 
 logger = logging.getLogger("winnow.access")
@@ -34,9 +36,9 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 CODES_BY_HINT = {400: "malformed", 414: "target_too_long", 431: "headers_too_large", 501: "not_implemented"}
 
 
-def uvicorn_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+def uvicorn_config(app: ASGIApp, settings: Settings, grace: Grace) -> uvicorn.Config:
     """uvicorn around ``app``: our protocol, our logs, our signals."""
-    protocol: Any = partial(EdgeProtocol, http=settings.http, limits=settings.limits)
+    protocol: Any = partial(EdgeProtocol, http=settings.http, limits=settings.limits, grace=grace)
     return uvicorn.Config(
         app, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
         proxy_headers=False, timeout_keep_alive=settings.http.keep_alive_seconds, timeout_graceful_shutdown=1,
@@ -88,8 +90,11 @@ def _target_too_long(limits: LimitSettings) -> h11.RemoteProtocolError:
 class EdgeProtocol(H11Protocol):
     """uvicorn's protocol with an end to every wait; HttpSettings has the times."""
 
-    def __init__(self, *arguments: Any, http: HttpSettings, limits: LimitSettings, **options: Any) -> None:
+    def __init__(
+        self, *arguments: Any, http: HttpSettings, limits: LimitSettings, grace: Grace, **options: Any
+    ) -> None:
         super().__init__(*arguments, **options)
+        self._grace = grace
         self._connection = BoundedConnection(limits)
         self.conn = self._connection
         self._http = http
@@ -110,6 +115,7 @@ class EdgeProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        self.refuse_late_body()
         self._watch()
 
     def on_response_complete(self) -> None:
@@ -187,6 +193,17 @@ class EdgeProtocol(H11Protocol):
             self.cycle.message_event.set()
         self.transport.close()
         self._cut_off_later()
+
+    def refuse_late_body(self) -> None:
+        """While the server shuts down: a request whose body is not here yet was not admitted, and will not be."""
+        if self._grace.began and self.conn.their_state is h11.SEND_BODY:
+            headers = {"Retry-After": str(retry_after(self._grace.left()))}
+            self._refuse(ProblemError("draining", "The server is shutting down and takes no new work.", [], headers))
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of answers that the kernel has not taken yet."""
+        return self.transport.get_write_buffer_size()
 
     def _write_last(self, answer: Response, request_id: str) -> None:
         own = {"connection": "close", "x-request-id": request_id, "x-content-type-options": "nosniff"}

@@ -98,7 +98,7 @@ async def _answer(
         lease.take(counted(latents.nbytes))
         return future
 
-    return await answer_result(request, submit, fmt, lambda _: NO_STORE)
+    return await answer_result(request, submit, fmt, lambda _: NO_STORE, patience)
 
 
 for _path, _handler, _kind, _types in (

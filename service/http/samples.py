@@ -75,12 +75,13 @@ async def sample(request: Request) -> Response:
     if fmt.writer is not None:
         stream = service.engine.stream(wanted, choice)
         headers = {**cached, **_sample_headers(choice, wanted)}
-        return await answer_stream(request, stream.facts, portions_of(stream), fmt, headers)
+        return await answer_stream(request, stream.facts, portions_of(stream), fmt, headers, query.timeout)
     return await answer_result(
         request,
         lambda lease: service.engine.submit(wanted, choice, lease),
         fmt,
         lambda samples: {**cached, **_sample_headers(choice, wanted), **_cost_headers(samples)},
+        query.timeout,
     )
 
 

@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from service.engine.engine import Engine
 from service.engine.options import EngineOptions
 from service.http.app import create_app
-from service.http.connections import uvicorn_config
+from service.http.connections import EdgeProtocol, uvicorn_config
 from service.http.gate import Gate
 from service.http.state import Service
 from service.metrics.registry import Metrics
@@ -114,9 +114,9 @@ class DrainingServer(uvicorn.Server):
     """uvicorn, but a signal first drains: uvicorn's own way closes the listener at once and exits 143."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
-        super().__init__(uvicorn_config(app, settings))
         service = app.state.service
         assert isinstance(service, Service)
+        super().__init__(uvicorn_config(app, settings, service.grace))
         self._service = service
         self._drain: asyncio.Task[None] | None = None
 
@@ -155,6 +155,8 @@ class DrainingServer(uvicorn.Server):
         logger.info("draining", extra={"in_flight": self._service.in_flight.count, "grace_seconds": grace.seconds})
         grace.begin()
         self._service.engine.stop_admission()
+        for connection in self._edges():
+            connection.refuse_late_body()
         try:
             await asyncio.wait_for(self._service.in_flight.idle(), grace.seconds)
         except TimeoutError:
@@ -162,4 +164,15 @@ class DrainingServer(uvicorn.Server):
             self._service.engine.cut_off()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._service.in_flight.idle(), LAST_SECONDS)
+        else:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._sent(), grace.left())
         self.should_exit = True
+
+    def _edges(self) -> list[EdgeProtocol]:
+        return [connection for connection in self.server_state.connections if isinstance(connection, EdgeProtocol)]
+
+    async def _sent(self) -> None:
+        """The last of every answer is the kernel's, which goes on sending when this process is gone."""
+        while any(connection.unsent for connection in self._edges()):  # noqa: ASYNC110 - nobody tells of that
+            await asyncio.sleep(0.02)

@@ -26,6 +26,11 @@ class Grace:
     def begin(self) -> None:
         self._began = self._clock()
 
+    @property
+    def began(self) -> bool:
+        """Whether the shutdown is on its way."""
+        return self._began is not None
+
     def left(self) -> float:
         """Seconds of it; all of them before it begins."""
         return self.seconds if self._began is None else max(0.0, self._began + self.seconds - self._clock())

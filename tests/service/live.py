@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 from service.http.connections import uvicorn_config
 from service.http.problems import CODES
 from service.http.server import bind
+from service.http.state import Grace
 from service.settings import Settings
 
 PATIENCE = 20  # seconds until a test gives up on a server that should have answered or closed
@@ -91,10 +92,10 @@ class Live:
 
 
 @contextmanager
-def serving(app: ASGIApp, settings: Settings) -> Iterator[Live]:
-    """A server on a free port of loopback."""
+def serving(app: ASGIApp, settings: Settings, grace: Grace | None = None) -> Iterator[Live]:
+    """A server on a free port of loopback; ``grace`` where somebody begins it."""
     listener = bind("127.0.0.1:0")
-    server = uvicorn.Server(uvicorn_config(app, settings))
+    server = uvicorn.Server(uvicorn_config(app, settings, grace or Grace(settings.http.grace_seconds)))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     live = Live(server, listener.getsockname()[1])

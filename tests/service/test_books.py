@@ -90,7 +90,7 @@ def test_the_books_of_a_failed_request_of_a_decoding_method_balance(
     engine = start()
     generator, calls = engine.model("points").generator, iter(range(100))
     forward = generator.forward
-    monkeypatch.setattr(generator, "forward", lambda z: forward(z) * (float("nan") if next(calls) == 3 else 1))
+    monkeypatch.setattr(generator, "forward", lambda z: forward(z) * (float("nan") if next(calls) >= 3 else 1))
     with pytest.raises(GenerationFailed, match="NaN"):
         draw(engine, 100, "picky", seed, acceptance=1)  # a block a turn: three are given before the fourth fails
     assert wasted(engine, "failed") == 3 * BATCH

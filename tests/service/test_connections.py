@@ -16,6 +16,7 @@ from uvicorn.server import ServerState
 
 from service.http.app import create_app
 from service.http.connections import EdgeProtocol, uvicorn_config
+from service.http.state import Grace
 from service.settings import HttpSettings, LimitSettings, Settings
 
 LIMITS = LimitSettings(target_bytes=200, header_bytes=600, header_count=20, body_bytes=100_000)
@@ -132,6 +133,19 @@ def test_a_body_that_never_ends_is_too_slow_for_any_route(
     assert [(line["outcome"], line["levelname"]) for line in lines] == [("invalid", "INFO")]
 
 
+def test_a_body_that_comes_too_late_for_a_server_that_drains_is_refused(start: Any) -> None:
+    settings, grace = Settings(), Grace(30.0)
+    with serving(create_app(start(), settings), settings, grace) as live:
+        late, quick = live.wire(), live.wire()
+        for wire in (late, quick):
+            wire.send(request("/score", "POST", "Content-Type: application/json", "Content-Length: 2"))
+        assert quick.ask("[]").problem()["code"] != "draining"
+        grace.begin()
+        answer = late.ask("[")
+        assert answer.problem()["code"] == "draining" and 28 <= int(answer.headers["retry-after"]) <= 30
+        assert live.ask(request("/livez")).status == 200
+
+
 def test_a_body_that_never_ends_after_its_answer_ends_the_connection(edge: Edge) -> None:
     wire = edge(body_seconds=SOON).wire()
     assert wire.ask(request("/models", "POST", "Content-Length: 50")).status == 405
@@ -199,9 +213,9 @@ def test_a_reader_that_takes_nothing_is_cut_off(edge: Edge, line: str) -> None:
 
 def test_a_slow_reader_is_not_cut_off() -> None:
     settings, loop = Settings(), MagicMock()
-    config = uvicorn_config(heavy, settings)
+    config = uvicorn_config(heavy, settings, grace := Grace(1.0))
     config.load()
-    protocol = EdgeProtocol(config, ServerState(), {}, loop, http=settings.http, limits=settings.limits)
+    protocol = EdgeProtocol(config, ServerState(), {}, loop, http=settings.http, limits=settings.limits, grace=grace)
     protocol.transport = transport = MagicMock()
     for left in (100, 99, 1):
         transport.get_write_buffer_size.return_value = left

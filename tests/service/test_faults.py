@@ -14,10 +14,11 @@ from draws import ask, draw
 from gates import Gate, spoil
 from tiny_bundles import BATCH
 
+from models.manifest import NetworkRole
 from service.engine import decoding, shelf
 from service.engine.engine import Engine
 from service.engine.errors import DeadlineExceeded, DeadlineTooShort, GenerationFailed, OutOfMemory
-from service.engine.evaluations import DECODE, SCORE
+from service.engine.evaluations import DECODE, SCORE, Work
 from service.engine.rows import SampleRequest
 from service.engine.served import Served
 
@@ -83,6 +84,42 @@ def test_a_passing_fault_is_nobodys(start: Start, monkeypatch: pytest.MonkeyPatc
     calls = iter(range(1_000))
     spoil(engine.model("images").generator, monkeypatch, lambda _: RuntimeError("once") if next(calls) == 1 else None)
     assert engine.submit(SampleRequest(n=3 * BATCH)).result(timeout=60).n == 3 * BATCH
+    assert books_balance(engine)
+
+
+def once() -> Callable[[torch.Tensor], Exception | None]:
+    """A fault of the first call."""
+    calls = iter(range(10_000))
+    return lambda _: RuntimeError("once") if next(calls) == 0 else None
+
+
+@pytest.mark.parametrize(("work", "network"), [(DECODE, "generator"), (SCORE, "importance")])
+def test_a_passing_fault_is_nobodys_whose_latents_are_given(
+    start: Start, monkeypatch: pytest.MonkeyPatch, work: Work, network: NetworkRole
+) -> None:
+    engine = start()
+    spoil(engine.model("images").networks[network], monkeypatch, once())
+    assert engine.evaluate(work, np.zeros((3 * BATCH, 16), np.float32)).result(timeout=60).n == 3 * BATCH
+    assert books_balance(engine) == work.decodes, "where nothing is decoded there are no books"
+
+
+def test_a_passing_fault_of_the_weights_is_nobodys(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = start(pool_rows=0)
+    spoil(engine.model("images").networks["importance"], monkeypatch, once())
+    assert engine.submit(SampleRequest(n=3, method="latentrs")).result(timeout=60).n == 3
+    assert books_balance(engine)
+
+
+def test_a_passing_fault_changes_no_byte_of_a_seed_with_slots_of_its_own(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.engine.warmup.rows_mix", lambda *_: False)
+    engine = start()
+    assert not engine.served("images").mixes
+    request = SampleRequest(n=3 * BATCH, seed=5)
+    before = engine.submit(request).result(timeout=60)
+    spoil(engine.model("images").generator, monkeypatch, once())
+    assert np.array_equal(engine.submit(request).result(timeout=60).rows, before.rows)
     assert books_balance(engine)
 
 

@@ -12,6 +12,7 @@ import httpx
 import pytest
 import torch
 from books import books_balance
+from gates import Gate
 from test_http_problems import problem
 from tiny_bundles import BATCH
 
@@ -142,6 +143,24 @@ def test_an_answer_that_cannot_be_written_for_lack_of_memory_says_so(
             meanwhile.setattr(writer, "add", no_memory)
         assert refused_for_a_second(api, api.post(target))
     assert api.post(target).status_code == 200
+
+
+@pytest.mark.parametrize("fmt", ["npz", "npy"])
+def test_a_deadline_is_kept_by_whoever_waits_for_a_device_that_does_not_come_back(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, fmt: str
+) -> None:
+    api = serve()
+    gate = Gate(api.engine.model("images").generator, monkeypatch)
+    answer = api.post(f"/sample?n={3 * BATCH}&format={fmt}&timeout=0.2")
+    assert (answer.status_code, problem(answer)["code"]) == (504, "deadline_exceeded")
+    with monkeypatch.context() as later:
+        later.setattr(api.engine._loops[0], "turn_started", 0.0)
+        answer = api.post(f"/sample?n=1&format={fmt}")
+        assert (answer.status_code, problem(answer)["code"]) == (503, "overloaded")
+        assert answer.headers["retry-after"] == "30" and "Nothing gets on" in answer.text
+    gate.let(1_000)
+    assert api.post(f"/sample?n=3&format={fmt}").status_code == 200
+    assert books_balance(api.engine)
 
 
 def test_many_faulty_requests_leave_nothing_behind(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

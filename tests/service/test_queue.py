@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from service.engine.errors import GenerationFailed
+from service.engine.errors import DeadlineExceeded, DeadlineTooShort, Draining, GenerationFailed, Overloaded
 from service.engine.jobs import Job
 from service.engine.options import EngineOptions
 from service.engine.outbox import Outbox
@@ -98,3 +98,104 @@ def test_nobody_does_what_was_queued_for_a_loop_that_is_gone() -> None:
     assert chore.exception(timeout=0) is job.future.exception(timeout=0) is error
     assert queue.next() is None
     assert queue.abandon(error) == done == [], "the other loop may stop, too"
+
+
+class Room:
+    """A queue on a clock of its own, and what it makes of requests."""
+
+    def __init__(self, devices: int = 1, **options: Any) -> None:
+        self.now = 0.0
+        self.queue = JobQueue(EngineOptions(**options), Metrics(), lambda: self.now, devices=devices)
+
+    def ask(self, n: int, timeout: float = inf, kind: int = 0, room: int | None = None, **more: Any) -> ToyJob:
+        outbox = None if room is None else Outbox(room)
+        deadline = self.now + timeout
+        job = ToyJob(
+            n=n, served=served, kind=kind, lane=LANE, admitted=self.now, deadline=deadline, outbox=outbox,
+            **{"ordered": False, **more},
+        )  # fmt: skip
+        self.queue.submit(job)
+        return job
+
+    def do(self, job: Job, seconds: float) -> None:
+        """All of ``job``, alone, in so many device seconds."""
+        while job.missing:
+            work = self.queue.next(patient=False)
+            assert work is not None
+            ((_, rows),) = work.shares
+            job.done += rows
+            self.now += seconds * rows / job.n
+            self.queue.worked(job, rows, rows, seconds * rows / job.n)
+        self.queue.leave(job)
+
+
+def test_what_one_sample_costs_alone_is_no_measure_of_a_thousand() -> None:
+    """A batch that is not full costs nearly as much as one that is: here four times as much a row."""
+    room = Room()
+    for _ in range(20):
+        room.do(room.ask(1), 0.1)
+    room.do(room.ask(100), 2.5)
+    room.ask(1_000, timeout=30)
+    with pytest.raises(DeadlineExceeded, match=r"takes about 25\.0 s of the device and allows 24\.0 s"):
+        room.ask(1_000, timeout=24)
+
+
+def test_nobody_is_refused_for_what_was_never_measured_or_long_ago() -> None:
+    room = Room()
+    room.queue.leave(room.ask(100, timeout=0.5))  # a row a second is the guess
+    room.do(room.ask(100), 100.0)
+    with pytest.raises(DeadlineExceeded):
+        room.ask(100, timeout=99)
+    room.now += 61
+    room.do(room.ask(100, timeout=99), 1.0)
+
+
+def test_devices_share_the_work_of_a_request_unless_it_has_an_order() -> None:
+    room = Room(devices=2)
+    room.do(room.ask(40), 40.0)
+    room.queue.leave(room.ask(40, timeout=21))
+    with pytest.raises(DeadlineExceeded):
+        room.ask(40, timeout=39, ordered=True)
+
+
+def test_who_waits_for_others_too_long_hears_when_they_are_done() -> None:
+    room = Room()
+    room.do(room.ask(8), 8.0)
+    room.ask(8)
+    with pytest.raises(DeadlineTooShort, match=r"4\.0 s after its deadline") as refusal:
+        room.ask(8, timeout=12)
+    assert refusal.value.retry_after == 8
+
+
+def test_a_stream_that_nobody_reads_does_not_say_that_room_is_near() -> None:
+    room = Room(queue_requests=2)
+    room.ask(50, room=0)
+    room.ask(30)
+    with pytest.raises(Overloaded) as refusal:
+        room.ask(1)
+    assert refusal.value.retry_after == 60, "two requests, of which one needs 30 s and the other one waits"
+
+
+def test_memory_is_free_when_whoever_holds_it_is_done() -> None:
+    room = Room(result_bytes=100)
+    room.ask(40, bytes=100)
+    room.ask(1)
+    with pytest.raises(Overloaded, match="no memory is left") as refusal:
+        room.ask(1, bytes=50)
+    assert refusal.value.retry_after == 41
+
+
+def test_a_cut_off_lets_go_of_who_waits_for_a_device_that_hangs() -> None:
+    room = Room()
+    waiting = room.queue.chore(lambda: 1)
+    work = room.queue.next(patient=False)
+    assert work is not None
+    hung = room.queue.chore(lambda: 2)
+    room.queue.cut_off()
+    for future in (waiting, hung):
+        with pytest.raises(Draining):
+            future.result(timeout=0)
+    for chore in work.chores:
+        chore()  # the device is back after all
+    late = room.queue.next()
+    assert late is not None and len(late.chores) == 1

@@ -310,7 +310,7 @@ def test_a_request_waits_for_each_of_the_others_as_long_as_it_needs_itself_or_le
 ) -> None:
     line = Line(others)
     assert line.wait(work) == pytest.approx(sum(min(other, work) for other in others))
-    assert line.shortest == min(others, default=0.0)
+    assert line.shortest == min((seconds for seconds in others if seconds), default=0.0)
 
 
 @pytest.mark.parametrize(("seconds", "header"), [(0.0, 1), (0.2, 1), (1.2, 2), (1e9, 600)])
@@ -322,10 +322,12 @@ def test_speeds_follow_what_was_measured() -> None:
     speeds = Speeds()
     speed = speeds.of("prior", 0.5)
     assert speed.seconds == 0.5
-    speed.measured(10, 1.0)
+    assert not speed.fresh(0.0), "a guess"
+    speed.measured(10, 1.0, now=5.0)
+    assert speed.fresh(5.0) and speed.fresh(65.0) and not speed.fresh(65.1)
     assert speeds.of("prior", 0.5).seconds == pytest.approx(0.1)
     for _ in range(100):
-        speed.measured(10, 2.0)
+        speed.measured(10, 2.0, now=6.0)
     assert speeds.of("prior", 0.5).seconds == pytest.approx(0.2, rel=1e-3)
 
 

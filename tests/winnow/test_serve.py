@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -95,6 +96,20 @@ def test_sigterm_finishes_what_was_admitted(server: Server) -> None:
     asking.join()
     with np.load(BytesIO(answers[0].content)) as arrays:
         assert arrays["points"].shape == (100_000, 2)
+
+
+def test_sigterm_does_not_wait_for_a_body_that_trickles_in(server: Server) -> None:
+    host, _, port = server.url.removeprefix("http://").rpartition(":")
+    head = "POST /decode HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=60) as wire:
+        wire.sendall(f"{head}{{".encode())
+        time.sleep(0.3)
+        asked = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        answer = wire.recv(65_536)
+        assert answer.startswith(b"HTTP/1.1 503") and b"retry-after: " in answer.lower() and b"draining" in answer
+    assert server.process.wait(timeout=60) == 0
+    assert time.monotonic() - asked < 20, "the grace period is 30 s"
 
 
 def test_a_seed_gives_the_same_bytes_with_and_without_a_server(server: Server, workplace: Path) -> None:
