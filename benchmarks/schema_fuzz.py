@@ -10,7 +10,7 @@ from pathlib import Path
 from shutil import which
 from tempfile import TemporaryDirectory
 
-from benchmarks.fuzz import running_server
+from benchmarks.fuzz import BUNDLES, running_server
 
 # Not among them: positive_data_acceptance. A method's parameter beside another method fits the document, which cannot
 # say that they exclude each other, and is refused.
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.schema_fuzz", description=__doc__)
     parser.add_argument("--examples", type=int, default=100, help="most requests of one operation and phase")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--bundles", default="bundles/gaussians-25")
+    parser.add_argument("--bundles", type=Path, nargs="+", default=BUNDLES)
     args = parser.parse_args(arguments)
     program = which("schemathesis", path=str(Path(sys.executable).parent)) or which("schemathesis")
     if program is None:

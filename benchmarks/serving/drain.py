@@ -17,6 +17,7 @@ from benchmarks.serving.processes import Server, Target, serving
 from benchmarks.serving.report import Report, markdown_table
 from benchmarks.serving.windows import capacity
 
+FORMATS = ("npz", "npy")
 # A request on its way this long before the signal has been read and decided upon, else the server is too slow to say.
 ADMITTED_SECONDS = 0.25
 # After the grace period the server may take this long to cut off and to leave.
@@ -26,7 +27,9 @@ LEAVING_SECONDS = 10.0
 @dataclass(frozen=True)
 class Settings:
     """``times`` fresh servers, each under ``clients`` that ask for ``sizes`` in turn; a size of 0 stands for
-    ``bulk_seconds`` of the capacity. The signal comes at a time drawn uniformly from ``earliest`` to ``latest``."""
+    ``bulk_seconds`` of the capacity. Answers are held whole (npz) and streamed (npy) by turns; one request in
+    ``slow_every`` is read at ``slow_rate`` bytes a second. The signal comes at a time drawn uniformly from ``earliest``
+    to ``latest``."""
 
     times: int = 50
     clients: int = 12
@@ -34,6 +37,8 @@ class Settings:
     bulk_seconds: float = 2.0
     earliest: float = 0.3
     latest: float = 1.5
+    slow_every: int = 8
+    slow_rate: float = 2e6
     grace: float = 30.0
     seed: int = 0
 
@@ -81,10 +86,13 @@ async def measure(target: Target, settings: Settings) -> Report:
 async def _end(server: Server, client: Client, settings: Settings, delay: float) -> End:
     probe = await capacity(client, sample_target(64, format="npz"), 64, 4, 0.5)
     sizes = [n or max(1, round(settings.bulk_seconds * probe.rate)) for n in settings.sizes]
-    asks = [Ask(sample_target(n, format="npz"), n) for n in sizes]
-    load = asyncio.create_task(
-        closed_loop(client, lambda i: asks[i % len(asks)], settings.clients, enough=lambda o: not o.answer.ok)
-    )
+
+    def ask(number: int) -> Ask:
+        n, turn = sizes[number % len(sizes)], number // len(sizes)
+        slow = number % settings.slow_every == settings.slow_every - 1
+        return Ask(sample_target(n, format=FORMATS[turn % 2]), n, read_rate=settings.slow_rate if slow else None)
+
+    load = asyncio.create_task(closed_loop(client, ask, settings.clients, enough=lambda o: not o.answer.ok))
     await asyncio.sleep(delay)
     signalled = perf_counter()
     server.terminate()
