@@ -76,6 +76,27 @@ class QueueMachine(RuleBasedStateMachine):
     def go(self, which: int) -> None:
         self.queue.leave(self.jobs.pop(which % len(self.jobs)))
 
+    @rule()
+    def shut_down(self) -> None:
+        """Whatever is there is finished, by both devices, whoever reads slowly; then there is nothing more."""
+        self.queue.close()
+        with pytest.raises(Draining):
+            self.come(1, 0, None, ordered=False)
+        while self.jobs:
+            while self.flying:
+                self.bring(1.0, 1.0, 0)
+            for job in [job for job in self.jobs if not job.missing]:
+                self.jobs.remove(job)
+                assert self.queue.leave(job)
+            for which in range(len(self.jobs)):
+                self.read(which, 1)
+            for device in (0, 1):
+                if any(job.ticket.wanted(device) for job in self.jobs):  # else it would wait for the other one
+                    self.take(device)
+            assert self.flying or not self.jobs, "nobody gets on"
+        assert self.queue.next(0) is None and self.queue.next(1) is None
+        self.queue = JobQueue(EngineOptions(queue_seconds=inf), Metrics(), lambda: 0.0, devices=2)
+
     @invariant()
     def a_newcomer_waits_for_each_of_the_others(self) -> None:
         others = [0.0 if job.ticket.stuck else self.queue.seconds_of(job) for job in self.jobs]
