@@ -39,7 +39,6 @@ LATENTS_PER_REAL, LEAST_LATENTS = 6, 20_000
 """Of three latents one is accepted: twice the real rows are left."""
 DISTANCE_ROWS = 8_192
 """All their pairs are held at once: 256 MiB."""
-CAP = 3.0
 PLANE = ("gaussians-25", "swiss-roll")
 COUNTED = {"emd_squared": "EMD, power 2", "precision": "precision", "recall": "recall"}
 """Of accepted samples, as many as real rows."""
@@ -148,7 +147,7 @@ class Bench:
         kept = self.shelf.result(name)
         if kept is None:
             rows = rows_of(self.space, _first(self.train, self.latents).samples, CPU).features
-            kept = self.values(self._judged(Pool(rows, rows)), torch.ones(len(rows)))
+            kept = self.values(self._judged(Pool(rows, rows)), torch.ones(len(rows)), 1.0)
             self.shelf.keep_result(name, kept)
         return kept
 
@@ -172,10 +171,11 @@ class Bench:
         seconds = perf_counter() - start
         latents = self.latents_of(config.seed)
         with torch.no_grad():
-            weights = trained.network(latents.pool.latents).clamp(max=trained.network.cap)
+            cap = trained.network.cap
+            weights = trained.network(latents.pool.latents).clamp(max=cap)
         return {
-            "prior": self.values(latents, torch.ones(len(weights))),
-            "ours": self.values(latents, weights),
+            "prior": self.values(latents, torch.ones(len(weights)), cap),
+            "ours": self.values(latents, weights, cap),
             "held_out": trained.held_out,
             "unweighted": trained.unweighted,
             "flat": trained.flat,
@@ -197,13 +197,13 @@ class Bench:
         uniforms = torch.rand(len(pool), generator=torch.Generator().manual_seed(SEED + seed))
         return Latents(pool, uniforms, HeldOutEnergy(some, real, rho))
 
-    def values(self, latents: Latents, weights: torch.Tensor) -> dict[str, float]:
-        """Every metric under the law of ``weights`` [n], at most CAP, times the prior."""
+    def values(self, latents: Latents, weights: torch.Tensor, cap: float) -> dict[str, float]:
+        """Every metric under the law of ``weights`` [n], at most ``cap``, times the prior."""
         features = latents.pool.features
         found = {"distance": latents.judge.distance(weights[:DISTANCE_ROWS])}
         if "fid" in self.weighted:
             found["fid"] = frechet_distance(fit_gaussian(self.real.features), fit_gaussian(features, "fake", weights))
-        accepted = features[latents.uniforms < weights / CAP][: len(self.real.features)]
+        accepted = features[latents.uniforms < weights / cap][: len(self.real.features)]
         values = compare(self.real, replace(self.real, features=accepted, classes=None), {}).values["floor"]
         return found | {metric: fmean(values[metric]) for metric in COUNTED}
 

@@ -85,7 +85,7 @@ RECIPES = {
         ClassifierConfig(steps=1_000, critic_steps=500),
     ),
 }
-EMBEDDED = ("fashion-mnist", "gaussians-25", "swiss-roll", "digits")
+EMBEDDED = ("fashion-mnist", "mnist", "gaussians-25", "swiss-roll", "digits")
 """What ``make bundles`` makes; the others are made by name."""
 
 

@@ -34,7 +34,8 @@ METRICS = ("fid", "emd", "precision", "recall", "energy_distance", "class_total_
 LEARNED = ("prior", "latentrs", "latentga", "latentrsga")
 LEAST_ACCEPTANCE = 0.005
 """Of drs: ten thousand samples would take two million decodes or more."""
-EMBEDDED = {"fashion-mnist": Path("bundles/fashion-mnist")}
+EMBEDDED = Path("bundles")
+"""Beside the code: the bundles that come with it."""
 
 
 def regenerate(name: str, options: Options) -> str:
@@ -65,9 +66,8 @@ def bundle_for(name: str, options: Options) -> Path:
     """The bundle of the command line; else the embedded one; else one trained by the recipe, below --keep."""
     if options.bundle is not None:
         return options.bundle
-    embedded = EMBEDDED.get(name)
-    if embedded is not None and embedded.is_dir():
-        return embedded
+    if (EMBEDDED / name).is_dir():
+        return EMBEDDED / name
     if name not in RECIPES:
         raise TrainingRefused(f"there is no recipe for {name}: give a bundle of it with --bundle")
     return build(name, RECIPES[name], options.keep / "recipes", options.keep / "bundles", options.device)
