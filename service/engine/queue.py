@@ -245,7 +245,7 @@ class JobQueue:
         allowed = max(0.0, job.deadline - now)
         alone = own / (1 if job.ordered else self._devices) if job.speed.fresh(now) else 0.0
         if alone > allowed:
-            what = f"This request takes about {alone:.1f} s of the device and allows {allowed:.1f} s"
+            what = f"This request takes about {alone:.3g} s of the device and allows {allowed:.3g} s"
             raise DeadlineExceeded(f"{what}; allow more time, or ask for less.")
         if (late := wait + alone - allowed) > 0:
             raise DeadlineTooShort(
