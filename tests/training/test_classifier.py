@@ -18,6 +18,7 @@ from sampling.ratio import log_ratio_of
 from sampling.sampler import BlockSizes, draw
 from sampling.sir import SirParameters
 from sampling.streams import BlockStream
+from tests.training.children import same_threads
 from tests.training.classifier_run import CPU, DATA, PARKED_AT, STEPS, VALIDATE_EVERY, train
 from tests.training.ratio_bundles import SHIFT, analytic_log_ratio, gaussian_data, write_identity
 from training.checkpoint import CheckpointError, load_checkpoint
@@ -140,7 +141,9 @@ def test_a_run_killed_by_the_system_and_resumed_equals_an_uninterrupted_one(
 ) -> None:
     command = [sys.executable, "-m", "tests.training.classifier_run", str(tmp_path / "run"), "cross-entropy"]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as child:
+    with subprocess.Popen(
+        command, cwd=ROOT, env=same_threads(), stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
+    ) as child:
         assert child.stdout is not None
         next(line for line in child.stdout if int(line.split()[1]) >= 20)
         child.kill()

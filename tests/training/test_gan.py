@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.training.children import same_threads
 from tests.training.gan_run import CPU, DATA, PARKED_AT, config, train
 from training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from training.gan import CHECKPOINT, SNAPSHOTS, GanRun, train_gan
@@ -53,7 +54,9 @@ def test_a_run_killed_by_the_system_and_resumed_equals_an_uninterrupted_one(
 ) -> None:
     command = [sys.executable, "-m", "tests.training.gan_run", str(tmp_path)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as child:
+    with subprocess.Popen(
+        command, cwd=ROOT, env=same_threads(), stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
+    ) as child:
         assert child.stdout is not None
         announced = next(step for line in child.stdout if (step := int(line)) >= 20)
         child.kill()

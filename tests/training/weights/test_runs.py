@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from models.critics import MlpCritic
+from tests.training.children import same_threads
 from tests.training.weights.weights_run import EVERY, NAMES, STEPS, config, problem, train
 from training.checkpoint import CheckpointError, OtherRunError, load_checkpoint
 from training.data.dataset import DataError, Dataset
@@ -46,7 +47,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of runs, each killed by the system right after its first checkpoint."""
     folder = tmp_path_factory.mktemp("killed")
     command = [sys.executable, "-m", "tests.training.weights.weights_run", str(folder)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(command, cwd=ROOT, env=same_threads(), stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         names = set()
         for line in child.stdout:
