@@ -91,7 +91,7 @@ def test_latent_descent_lowers_the_objective_of_every_sample(prior: Prior) -> No
 
 
 def test_target_descent_lowers_the_objective_of_every_sample() -> None:
-    """But for those at the top: Adam's steps there are as long, and their signs are those of rounding errors, so -0.0108
+    """But for those at the top: Adam's steps there are as long, and their signs are those of rounding errors. -0.0108
     on one processor, above -0.01 on another."""
     y = starts(UNIFORM)
     end = descend_samples(bowl, 1.0, target(), y)
