@@ -33,7 +33,15 @@ from training.evaluation.page.document import render
 from training.evaluation.report import Options, evaluate, spaces_of
 from training.gan import train_gan
 from training.pilot.add import add_pilot, measure_pilot
-from training.pipeline import add_features, curve_of_run, gan_bundle, other_weights, record_verdict, weights_bundle
+from training.pipeline import (
+    add_features,
+    curve_of_run,
+    gan_bundle,
+    other_weights,
+    record_verdict,
+    tune_ascents,
+    weights_bundle,
+)
 from training.presets import GAN_PRESETS, WEIGHTS_PRESETS
 from training.refusals import EXPECTED
 from training.weights.config import WeightsConfig
@@ -75,7 +83,7 @@ PLANE_CLASSIFIER = ClassifierConfig(steps=2_500, batch=256)
 RECIPES = {
     "fashion-mnist": Recipe("fashion-mnist", True, COMPARED, rows_per_real=30),
     "mnist": Recipe("mnist", True, SHORT_LIST),
-    "stacked-mnist": Recipe("stacked-mnist", True, COMPARED),
+    "stacked-mnist": Recipe("stacked-mnist", True, SHORT_LIST),
     "gaussians-25": Recipe("gaussians-25", False, PLANE_COMPARED, PLANE_CLASSIFIER),
     "swiss-roll": Recipe("swiss-roll", False, PLANE_COMPARED, PLANE_CLASSIFIER),
     "digits": Recipe(
@@ -189,6 +197,7 @@ def publish(run: Path, chosen: str, recipe: Recipe, out: Path, device: torch.dev
     config = GAN_PRESETS[recipe.preset]
     train, test = load(config.data, "train"), load(config.data, "test")
     folder = run / chosen / "bundle"
+    climbs = tune_ascents(folder, train, REPORT_SEED, device)
     bundle = load_bundle(folder, device)
     others = [run / objective / "bundle" for objective in recipe.objectives if objective != chosen]
     report = evaluate(bundle, train, test, REPORT_SEED, device, other_weights(bundle, others), recipe.report)
@@ -198,6 +207,7 @@ def publish(run: Path, chosen: str, recipe: Recipe, out: Path, device: torch.dev
         "held_out_energy_distance": {objective: held_out_energy(run / objective) for objective in recipe.objectives},
         "unweighted": held_out_energy(run / chosen, "unweighted"),
         "chosen": chosen,
+        "ascents": {method: {"steps": climb.steps, "distances": climb.distances} for method, climb in climbs.items()},
     }
     features = run / "base" / "features.json"
     if features.exists():

@@ -38,10 +38,11 @@ from training.evaluation.check import check_weights, split_for_gate
 from training.evaluation.curve import generator_curve
 from training.evaluation.gate import Limits
 from training.evaluation.report import RAW_VALUES, require_weights, spaces_of
-from training.extractor import NO_FILES, Extractor, ExtractorFiles
+from training.extractor import NO_FILES, Extractor, ExtractorFiles, load_extractor
 from training.feature_spaces import FEATURE_SPACES, feature_spaces_for
 from training.features import accuracy, train_classifier
 from training.gan import CHECKPOINT, CONFIG, SNAPSHOTS, GanConfig
+from training.pilot.ascents import Climb, measure_climbs
 from training.weights.calibrate import calibrate, longest_step
 from training.weights.config import WeightsConfig
 from training.weights.problem import SPLIT_SEED, Problem
@@ -170,6 +171,30 @@ def weights_bundle(
     record = {**_record(config, trained, features), "gate": gate}
     write_json(out / "weights.json", record)
     return trained
+
+
+def tune_ascents(
+    folder: Path, data: Dataset, seed: int, device: torch.device, features: Path | None = None
+) -> dict[str, Climb]:
+    """Measure how many steps the ascents of the bundle in ``folder`` take and make them its defaults.
+
+    ``data``: what w was trained on; the rows that its training set apart for the gate are read, and the gate judges
+    latentRS alone. ``features``: a file in the place of the bundle's feature network. Raises TrainingRefused and
+    DataError.
+    """
+    bundle = load_bundle(folder, device)
+    require_weights(bundle)
+    problem = problem_of(bundle, split_for_gate(data)[0], device)
+    if features is not None:
+        problem = replace(problem, features=load_extractor(features, problem.real, device))
+    if problem.features is None:
+        check_samples_are_features(bundle)
+    climbs = measure_climbs(bundle, problem, seed)
+    defaults = {method: dict(settings) for method, settings in bundle.manifest.defaults.items()}
+    for method, climb in climbs.items():
+        defaults.setdefault(method, {})["steps"] = climb.steps
+    save_bundle(folder, bundle.manifest.model_copy(update={"defaults": defaults}), bundle.networks)
+    return climbs
 
 
 def check_samples_are_features(bundle: Bundle) -> None:

@@ -81,6 +81,8 @@ GAN_PRESETS: dict[str, GanConfig] = {
         CNN28,
         data="stacked-mnist",
         loss="wasserstein",
+        steps=25_000,
+        precision="bfloat16",
         generator_config={"norm": True, "image_channels": 3},
         critic_config={"image_channels": 3},
     ),

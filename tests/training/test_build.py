@@ -55,6 +55,8 @@ def test_the_recipe_ends_in_a_bundle_whose_report_says_what_was_chosen_and_why(t
     scores = report["selection"]["held_out_energy_distance"]
     assert set(scores) == set(RECIPE.objectives)
     assert report["selection"]["chosen"] == min(scores, key=scores.__getitem__)
+    ascents, defaults = report["selection"]["ascents"], bundle.manifest.defaults
+    assert {name: defaults[name]["steps"] for name in ascents} == {name: ascents[name]["steps"] for name in ascents}
     assert report["importance_sha256"] == bundle.manifest.networks["importance"].sha256
     spec = bundle.manifest.importance
     assert spec is not None and (spec.verdict, spec.reason) == (report["gate"]["verdict"], report["gate"]["reason"])

@@ -134,6 +134,20 @@ def test_without_the_gate_weights_are_unchecked(weights_run: Path) -> None:
     assert json.loads((weights_run / "weights.json").read_text())["gate"] is None
 
 
+@pytest.mark.parametrize(("sure", "measured"), [(inf, False), (-inf, True)])
+def test_ascents_are_measured_for_weights_that_are_not_flat(
+    gan_run: Path, data: str, tmp_path: Path, sure: float, measured: bool, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr("training.weights.train.SURE", sure)
+    assert main(weights(gan_run, data, tmp_path)) == 0
+    printed, defaults = capsys.readouterr().out, read_manifest(tmp_path / "bundle").defaults
+    assert ("w = 1 is kept" in printed) is not measured
+    for method in ("latentga", "latentrsga"):
+        assert (f"{method}: " in printed) is measured and ("steps" in defaults.get(method, {})) is measured
+        assert not measured or f"steps={defaults[method]['steps']}" in printed
+
+
 def test_the_verdict_of_a_report_becomes_the_bundles(weights_run: Path, tmp_path: Path) -> None:
     before = load_bundle(shutil.copytree(weights_run / "bundle", tmp_path / "bundle"))
     judged = record_verdict(tmp_path / "bundle", {"verdict": "rejected", "reason": "FID rose."})
@@ -219,7 +233,8 @@ def test_the_report_names_protocol_acceptance_and_verdict(
     assert calibration is not None
     assert abs(rate["rate"] - calibration.acceptance_rate) < 5 * rate["standard_error"]
     assert {"floor", "prior", "latentrs", "latentga", "latentrsga"} == set(report["spaces"][0]["methods"])
-    assert report["gate"]["verdict"] == "rejected" and report["cost"]["latentga"]["gradient_steps"] == 10
+    steps = read_manifest(weights_run / "bundle").defaults["latentga"]["steps"]
+    assert report["gate"]["verdict"] == "rejected" and report["cost"]["latentga"]["gradient_steps"] == steps
     assert "latentrs:" in capsys.readouterr().out
 
 

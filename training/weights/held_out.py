@@ -5,10 +5,13 @@ from __future__ import annotations
 import torch
 
 from models.importance import ImportanceNetwork
+from training.weights.config import EnergyConfig
 from training.weights.energy import energy_loss
 from training.weights.kernels import Discrepancy, potential
 from training.weights.problem import Pool
 
+YARDSTICK = EnergyConfig(kernel="ladder")
+"""Of selection. The Euclidean distance alone did not see that half the samples of 25 Gaussians lay between modes."""
 BLOCK = 1_000
 
 

@@ -14,8 +14,8 @@ from training.progress import Progress
 from training.randomness import step_generator
 from training.weights.adversarial import AdversarialObjective
 from training.weights.calibrate import normalise_mean
-from training.weights.config import AdversarialConfig, EnergyConfig, WeightsConfig
-from training.weights.held_out import HeldOutEnergy
+from training.weights.config import AdversarialConfig, WeightsConfig
+from training.weights.held_out import YARDSTICK, HeldOutEnergy
 from training.weights.kernels import discrepancy
 from training.weights.objectives import Objective, extra_state, make_objective
 from training.weights.problem import Problem, digest, make_pool
@@ -25,8 +25,6 @@ CHECKPOINT = "weights-checkpoint.safetensors"
 START_FOLDER = "start"
 HELD_OUT_SEED, NORMALISE_SEED = 1_000_002, 1_000_003
 """Offsets from the run's seed, so that pools, held-out latents and steps never share a stream."""
-YARDSTICK = EnergyConfig(kernel="ladder")
-"""Of selection. The Euclidean distance alone did not see that half the samples of 25 Gaussians lay between modes."""
 LEAST_REAL = 200
 """A quarter is held out; fewer rows leave nothing to select by."""
 SURE = 2.0

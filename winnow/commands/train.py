@@ -1,13 +1,13 @@
-"""``winnow train gan|features|weights|classifier|pilot``: the offline side, each step a bundle on disk."""
+"""``winnow train gan|features|weights|ascents|classifier|pilot``: the offline side, each step a bundle on disk."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from winnow.commands.arguments import (
     assignment,
@@ -22,17 +22,21 @@ from winnow.commands.arguments import (
     whole,
 )
 
+if TYPE_CHECKING:
+    from training.pilot.ascents import Climb
+
 REJECTED = 1
 """Exit code: the weights are saved, and the quality gate rejected them."""
 
 
 def register(commands: Any) -> None:
     parser = commands.add_parser("train", help="train a generator, feature spaces, weights, a classifier")
-    steps = parser.add_subparsers(dest="what", required=True, metavar="gan|features|weights|classifier|pilot")
+    steps = parser.add_subparsers(dest="what", required=True, metavar="gan|features|weights|ascents|classifier|pilot")
     _register_gan(steps)
     _register_features(steps)
     _register_weights(steps)
     _register_classifier(steps)
+    _register_ascents(steps)
     _register_pilot(steps)
 
 
@@ -91,6 +95,19 @@ def _register_weights(steps: Any) -> None:
     parser.add_argument("--hidden", type=positive_int, nargs="+", action="extend", help="widths of the hidden layers")
     parser.add_argument("--no-gate", action="store_true", help="save the weights unchecked by the quality gate")
     gate_limits(parser)
+
+
+def _register_ascents(steps: Any) -> None:
+    text = "measure how many steps latentga and latentrsga take; train weights does it for the weights that it makes"
+    parser = _common(steps, "ascents", text, run_ascents)
+    parser.add_argument(
+        "--bundle", type=Path, required=True, help="bundle with weights, to set the defaults of, in place"
+    )
+    parser.add_argument("--data", type=source, required=True, help="what the weights were trained on, name or path")
+    parser.add_argument(
+        "--features", type=Path, help="the network that the weights were trained with, if one was given"
+    )
+    parser.add_argument("--seed", type=seed, default=0, help="(default: 0)")
 
 
 def _register_pilot(steps: Any) -> None:
@@ -157,7 +174,7 @@ def run_weights(args: argparse.Namespace) -> int:
     from training.evaluation.check import check_enough_for_gate
     from training.evaluation.gate import Limits
     from training.extractor import ExtractorFiles
-    from training.pipeline import weights_bundle
+    from training.pipeline import tune_ascents, weights_bundle
     from training.presets import WEIGHTS_PRESETS, default_objective
     from training.weights.options import with_options
 
@@ -188,7 +205,25 @@ def run_weights(args: argparse.Namespace) -> int:
         print(f"winnow: the weights are rejected by the quality gate: {spec.reason}", file=sys.stderr)
         return REJECTED
     print(f"quality gate: {spec.verdict}{f', {spec.reason}' if spec.reason else ''}")
+    if not trained.flat:
+        print_climbs(tune_ascents(args.out / "bundle", data, config.seed, device, args.features))
     return 0
+
+
+def run_ascents(args: argparse.Namespace) -> int:
+    from training.data.catalog import load
+    from training.pipeline import tune_ascents
+
+    check_writable(args.bundle, "--bundle")
+    print_climbs(tune_ascents(args.bundle, load(args.data, "train"), args.seed, _device(args), args.features))
+    return 0
+
+
+def print_climbs(climbs: Mapping[str, Climb]) -> None:
+    for method, climb in climbs.items():
+        distances = ", ".join(f"{steps}: {distance:.5f}" for steps, distance in climb.distances.items())
+        chosen = f"steps={climb.steps}" if climb.closest else "climbing does not pay; steps=1, the mildest"
+        print(f"{method}: {chosen} (distance to real rows by steps: {distances})")
 
 
 def run_pilot(args: argparse.Namespace) -> int:
