@@ -29,7 +29,14 @@ DEFAULT_STEPS, MAX_STEPS = 10, 100
 class AscentParameters(Parameters):
     """Of ``latentga``, and of the ascent of ``latentrsga``."""
 
-    steps: Annotated[int, Field(ge=1, le=MAX_STEPS, description="Steps of the ascent.")] = DEFAULT_STEPS
+    steps: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=MAX_STEPS,
+            description="Steps of the ascent; a bundle's weights come with a number that was measured.",
+        ),
+    ] = DEFAULT_STEPS
     step_size: Annotated[
         float,
         Field(gt=0, le=10, description="Length of a step in latent units for a gradient of log w of length one."),

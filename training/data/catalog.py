@@ -90,10 +90,18 @@ def _synthetic(name: str, split: str) -> Dataset:
     if name == "digits":
         return _digits(split)
     rows = SYNTHETIC_TRAIN_ROWS if split == "train" else SYNTHETIC_TEST_ROWS
+    return points(name, rows, SPLIT_SEEDS[split])
+
+
+def points(name: str, rows: int, seed: int) -> Dataset:
+    """``rows`` of the planar data set ``name``, as many as wanted; ``seed``: any but those of the splits. Raises
+    DataError for data that no formula makes."""
     if name == "swiss-roll":
-        return swiss_roll(rows, SPLIT_SEEDS[split])
-    kind, modes = name.split("-")
-    return MIXTURES[kind](int(modes), rows, SPLIT_SEEDS[split])
+        return swiss_roll(rows, seed)
+    kind, _, modes = name.partition("-")
+    if name not in SYNTHETIC or kind not in MIXTURES:
+        raise DataError(f"{name}: only data sets in the plane are made from a formula, in any number of rows")
+    return MIXTURES[kind](int(modes), rows, seed)
 
 
 def _digits(split: str) -> Dataset:
