@@ -58,7 +58,7 @@ class Recipe:
     """A GAN preset, whether its data has classes to train feature spaces on, and the objectives to choose from.
 
     ``classifier``: of the baselines' networks.
-    ``rows_per_real``: of prior and latentRS in the report; other methods are left to docs/methods.md then.
+    ``rows_per_real``: of each method in the report, to each row of the test split.
     """
 
     preset: str
@@ -69,7 +69,7 @@ class Recipe:
 
     @property
     def report(self) -> Options:
-        return Options(None if self.rows_per_real is None else (), rows_per_real=self.rows_per_real)
+        return Options(rows_per_real=self.rows_per_real)
 
 
 COMPARED = (
@@ -89,7 +89,7 @@ RECIPES = {
     "digits": Recipe(
         "digits",
         True,
-        ("least-squares", "energy-ladder", "energy", "energy-laplace", "energy-ratio"),
+        ("least-squares", "energy-least-squares", "energy-ladder", "energy", "energy-laplace", "energy-ratio"),
         ClassifierConfig(steps=1_000, critic_steps=500),
     ),
 }
