@@ -1,8 +1,10 @@
 """What one call without Python's lock is worth: batches decoded in a trace over those decoded operation by operation.
 
-    python -m benchmarks.onecall [--bundle bundles/fashion-mnist] [--threads 1] [--pairs 20]
+    python -m benchmarks.onecall [--bundle bundles/fashion-mnist] [--threads 1] [--pairs 20] [--compile]
 
 Alone, and beside a thread that keeps Python busy as an event loop under load does; interleaved pairs of windows.
+``--compile``: torch.compile in the trace's place, which needs a C++ compiler here; whether it gives the same bytes is
+printed.
 """
 
 from __future__ import annotations
@@ -15,10 +17,13 @@ from math import exp, log
 from pathlib import Path
 from time import perf_counter, sleep
 
+import numpy as np
 import torch
 
-from models.bundle import load_bundle
-from service.engine.onecall import Decode, as_it_is, one_call
+from models.bundle import Bundle, load_bundle
+from service.engine.decoding import check_finite
+from service.engine.onecall import Decode, Whole, as_it_is, one_call
+from service.engine.rows import Pixels
 from service.engine.sizing import rows_for
 from service.engine.warmup import probe_latents
 from training.metrics.intervals import student_interval
@@ -33,17 +38,37 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=WINDOW_SECONDS, help="of a window")
+    parser.add_argument("--compile", action="store_true", help="measure torch.compile instead of the trace")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     bundle = load_bundle(args.bundle)
     latents = probe_latents(bundle, rows_for(bundle, None))
-    ways = as_it_is(bundle, latents), one_call(bundle, latents)
+    ways = as_it_is(bundle, latents), (compiled if args.compile else one_call)(bundle, latents)
     print(f"{bundle.name}, batches of {len(latents)}, {args.threads} threads, torch {torch.__version__}")
-    print("| beside | as it is, batches/s | one call / as it is |\n| --- | --- | --- |")
+    if args.compile:
+        same = np.array_equal(ways[0](latents), ways[1](latents))
+        print(f"compiled: {'the same bytes' if same else 'other bytes'} as the generator's own")
+    title = "compiled" if args.compile else "one call"
+    print(f"| beside | as it is, batches/s | {title} / as it is |\n| --- | --- | --- |")
     print(f"| nothing | {compare(ways, latents, args.pairs, args.seconds)} |")
     with busy():
         print(f"| a busy thread | {compare(ways, latents, args.pairs, args.seconds)} |")
     return 0
+
+
+def compiled(bundle: Bundle, probe: torch.Tensor) -> Decode:
+    """``decode`` of ``bundle`` by torch.compile for batches of ``probe``'s shape."""
+    module = torch.compile(Whole(bundle).eval(), fullgraph=True, dynamic=False)
+
+    def run(latents: torch.Tensor) -> Pixels:
+        with torch.inference_mode():
+            finite, rows = module(latents)
+        check_finite(finite)
+        pixels: Pixels = rows.cpu().numpy()
+        return pixels
+
+    run(probe)
+    return run
 
 
 def compare(ways: tuple[Decode, Decode], latents: torch.Tensor, pairs: int, seconds: float) -> str:
