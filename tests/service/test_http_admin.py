@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from service.engine.methods import available_methods
 from service.http.keys import new_key
 from service.settings import Settings
 
@@ -109,3 +110,26 @@ def test_what_cannot_be_done_is_said(
     api, headers = admin
     answer = ask(api, verb, f"/admin/models/{name}", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_a_model_that_leaves_while_it_is_listed_is_listed_as_it_was(
+    admin: tuple[Api, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fingerprint once came from the models that are served by then, which is too late: 500."""
+    api, headers = admin
+    leaving = ["points"]
+
+    def available(bundle: Any) -> Any:
+        if bundle.name in leaving:
+            api.engine.shelf.unload(leaving.pop())
+        return available_methods(bundle)
+
+    monkeypatch.setattr("service.http.catalog.available_methods", available)
+    answer = api.get("/models", headers=headers)
+    assert answer.status_code == 200 and not leaving
+    assert {model["name"]: model["status"] for model in answer.json()["models"]} == {
+        "images": "ready",
+        "points": "ready",
+    }
+    assert all(model["fingerprint"] for model in answer.json()["models"])
+    assert [model["name"] for model in api.get("/models", headers=headers).json()["models"]] == ["images"]
