@@ -33,7 +33,7 @@ def stock(engine: Engine, method: str) -> float:
     return engine.metrics.value("winnow_pool_latents", model="points", method=method)
 
 
-@pytest.mark.parametrize("method", ["prior", "latentrs"])
+@pytest.mark.parametrize("method", ["prior", "latentrs", "latentga", "latentrsga"])
 def test_a_pool_is_filled_when_nobody_waits_and_then_rests(start: Start, method: str) -> None:
     engine = start(pool_rows=POOL)
     draw(engine, 1, method)
@@ -65,9 +65,10 @@ def test_a_method_that_idle_time_is_too_short_for_finds_no_stock_and_misses_none
     assert engine.metrics.value("winnow_pool_requests_total", result="miss") == misses
 
 
-def test_each_latent_is_handed_out_once(start: Start) -> None:
+@pytest.mark.parametrize("method", ["latentrs", "latentga", "latentrsga"])
+def test_each_latent_is_handed_out_once(start: Start, method: str) -> None:
     engine = start(pool_rows=POOL)
-    drawn = [draw(engine, n, "latentrs", decode=False).latents for n in (1, 500, 3, 40, 700)]
+    drawn = [draw(engine, n, method, decode=False).latents for n in (1, 500, 3, 40, 700)]
     latents = np.concatenate(drawn)
     assert len(np.unique(latents, axis=0)) == len(latents)
 
