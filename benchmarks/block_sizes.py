@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from models.bundle import load_bundle
+from sampling.method import MethodUnavailable
 from sampling.methods import METHODS
 from training.data.catalog import points
 from training.draws import make
@@ -28,6 +29,7 @@ from winnow.commands.arguments import whole
 PROGRAM = "benchmarks.block_sizes"
 SEED, FLOOR_SEED = 5_000_000, 5_500_000
 """Of real rows on either side; no split has them."""
+OTHERS = tuple(method for method in METHODS if method != "prior")
 CPU = torch.device("cpu")
 
 
@@ -37,12 +39,14 @@ def distances(real: torch.Tensor, fake: torch.Tensor, size: int) -> list[float]:
 
 
 def line(size: int, found: dict[str, list[float]]) -> list[str]:
-    """Cells of one size: floor, prior, and each method with its change and the share of the excess that it removed."""
+    """Cells of one size: floor, prior, each method with its change and the share of the prior's excess over the floor
+    that it removed, where that excess is beyond its interval."""
     floor, prior = student_interval(found["floor"]), student_interval(found["prior"])
+    excess = paired_difference(found["prior"], found["floor"])
     cells = [f"{size:,}", plus_minus(floor), plus_minus(prior)]
     for name in list(found)[2:]:
         change = paired_difference(found[name], found["prior"])
-        gone = -change.mean / (prior.mean - floor.mean) if prior.mean > floor.mean else None
+        gone = -change.mean / excess.mean if excess.mean > excess.half_width else None
         relative = f"{change.mean / prior.mean:+.0%} ± {change.half_width / prior.mean:.0%}"
         cells.append(f"{plus_minus(student_interval(found[name]))} ({relative})")
         cells.append("-" if gone is None else f"{gone:.0%}")
@@ -57,14 +61,15 @@ def table(name: str, args: argparse.Namespace) -> str:
     """Of the bundle ``name``, a line a size."""
     bundle = load_bundle(args.bundles / name, CPU)
     titles = ["rows of a block", "floor", "prior"]
-    for method in args.methods:
+    methods = list(dict.fromkeys(args.methods))
+    for method in methods:
         titles += [method, "excess gone"]
     lines = [titles, ["---"] * len(titles)]
     for size in args.sizes:
         rows = size * args.blocks
         real, other = (points(name, rows, seed + args.seed).samples for seed in (SEED, FLOOR_SEED))
         sets = {"floor": other}
-        for method in ("prior", *args.methods):
+        for method in ("prior", *methods):
             sets[method] = make(bundle, method, {}, rows, SEED + args.seed, CPU).samples
         lines.append(line(size, {method: distances(real, samples, size) for method, samples in sets.items()}))
     body = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
@@ -76,7 +81,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("names", nargs="+", metavar="NAME", help="bundle of a data set in the plane, of the same name")
     parser.add_argument("--sizes", type=whole(2), nargs="+", default=[1_000, 2_000, 4_000, 8_000])
     parser.add_argument("--blocks", type=whole(2), default=5)
-    parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=["latentrs", "latentga", "latentrsga"])
+    parser.add_argument("--methods", nargs="+", choices=OTHERS, default=["latentrs", "latentga", "latentrsga"])
     parser.add_argument("--bundles", type=Path, default=Path("bundles"))
     parser.add_argument("--seed", type=whole(0), default=0)
     parser.add_argument("--out", type=Path)
@@ -87,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parse(arguments)
     try:
         publish(args.out, PROGRAM, lambda: "\n\n".join(table(name, args) for name in args.names))
-    except EXPECTED as error:
+    except (*EXPECTED, MethodUnavailable) as error:
         raise SystemExit(f"{PROGRAM}: {error}") from error
     return 0
 

@@ -34,7 +34,7 @@ class AscentParameters(Parameters):
         Field(
             ge=1,
             le=MAX_STEPS,
-            description="Steps of the ascent; a bundle's weights come with a number that was measured.",
+            description="Steps of the ascent; a bundle's default is measured for its weights and step size.",
         ),
     ] = DEFAULT_STEPS
     step_size: Annotated[

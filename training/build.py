@@ -58,7 +58,7 @@ class Recipe:
     """A GAN preset, whether its data has classes to train feature spaces on, and the objectives to choose from.
 
     ``classifier``: of the baselines' networks.
-    ``rows_per_real``: of each method in the report, to each row of the test split.
+    ``rows_per_real``: of the fast methods in the report, to each row of the test split.
     """
 
     preset: str
@@ -207,7 +207,7 @@ def publish(run: Path, chosen: str, recipe: Recipe, out: Path, device: torch.dev
         "held_out_energy_distance": {objective: held_out_energy(run / objective) for objective in recipe.objectives},
         "unweighted": held_out_energy(run / chosen, "unweighted"),
         "chosen": chosen,
-        "ascents": {method: {"steps": climb.steps, "distances": climb.distances} for method, climb in climbs.items()},
+        "ascents": {method: {"steps": climb.steps, **asdict(climb)} for method, climb in climbs.items()},
     }
     features = run / "base" / "features.json"
     if features.exists():

@@ -42,6 +42,7 @@ from training.extractor import NO_FILES, Extractor, ExtractorFiles, load_extract
 from training.feature_spaces import FEATURE_SPACES, feature_spaces_for
 from training.features import accuracy, train_classifier
 from training.gan import CHECKPOINT, CONFIG, SNAPSHOTS, GanConfig
+from training.pilot.ascents import METHODS as ASCENTS
 from training.pilot.ascents import Climb, measure_climbs
 from training.weights.calibrate import calibrate, longest_step
 from training.weights.config import WeightsConfig
@@ -174,21 +175,27 @@ def weights_bundle(
 
 
 def tune_ascents(
-    folder: Path, data: Dataset, seed: int, device: torch.device, features: Path | None = None
+    folder: Path,
+    data: Dataset,
+    seed: int,
+    device: torch.device,
+    features: Path | None = None,
+    pixels: bool = False,
 ) -> dict[str, Climb]:
     """Measure how many steps the ascents of the bundle in ``folder`` take and make them its defaults.
 
-    ``data``: what w was trained on; the rows that its training set apart for the gate are read, and the gate judges
-    latentRS alone. ``features``: a file in the place of the bundle's feature network. Raises TrainingRefused and
-    DataError.
+    ``data``: what w was trained on; of it the rows are read that training set apart for the gate, which judges
+    latentRS alone. ``features``: a file in the place of the bundle's feature network. ``pixels``: without either
+    compare samples as they are, also large images. Raises TrainingRefused, DataError, RejectionStalled; the bundle is
+    then as it was.
     """
     bundle = load_bundle(folder, device)
     require_weights(bundle)
     problem = problem_of(bundle, split_for_gate(data)[0], device)
     if features is not None:
         problem = replace(problem, features=load_extractor(features, problem.real, device))
-    if problem.features is None:
-        check_samples_are_features(bundle)
+    if problem.features is None and not pixels:
+        check_samples_are_features(bundle, "--pixels")
     climbs = measure_climbs(bundle, problem, seed)
     defaults = {method: dict(settings) for method, settings in bundle.manifest.defaults.items()}
     for method, climb in climbs.items():
@@ -197,7 +204,7 @@ def tune_ascents(
     return climbs
 
 
-def check_samples_are_features(bundle: Bundle) -> None:
+def check_samples_are_features(bundle: Bundle, otherwise: str = "--spaces samples") -> None:
     """Raises TrainingRefused for larger images: distances between pixels miss what is like what.
 
     Points are their own features, and so may small grey images be.
@@ -206,7 +213,7 @@ def check_samples_are_features(bundle: Bundle) -> None:
     if prod(shape) > RAW_VALUES:
         raise TrainingRefused(
             f"{bundle.name} makes images of shape {shape} and has no feature network: give --features PATH (an "
-            "exported Inception, VGG or the like), run winnow train features, or say --spaces samples to compare pixels"
+            "exported Inception, VGG or the like), run winnow train features, or say {otherwise} to compare pixels"
         )
 
 
@@ -242,11 +249,13 @@ def with_weights(bundle: Bundle, network: ImportanceNetwork, objective: str) -> 
 
 
 def with_gentle_steps(defaults: Defaults, longest: float) -> Defaults:
-    """``defaults`` of a bundle where ascents step no further than ``longest``; their usual step needs no word."""
+    """``defaults`` of a bundle with other weights: ascents step no further than ``longest``, their usual step needs no
+    word, and how many steps they take is not measured yet."""
     found = {method: dict(settings) for method, settings in defaults.items()}
-    for method in ("latentga", "latentrsga"):
+    for method in ASCENTS:
         own = found.setdefault(method, {})
         own.pop("step_size", None)
+        own.pop("steps", None)
         if longest < AscentParameters().step_size:
             own["step_size"] = longest
     return {method: settings for method, settings in found.items() if settings}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.block_sizes import distances, line, main
-from training.data.catalog import load, points
+from benchmarks.block_sizes import FLOOR_SEED, SEED, distances, line, main
+from training.data.catalog import SPLIT_SEEDS, load, points
 from training.data.dataset import DataError
 
 BUNDLES = Path("bundles")
@@ -28,7 +28,15 @@ def test_the_floor_falls_as_blocks_grow() -> None:
     real, other = points("gaussians-25", 3_200, 1).samples, points("gaussians-25", 3_200, 2).samples
     small, large = distances(real, other, 100), distances(real, other, 1_600)
     assert len(small) == 32 and len(large) == 2
-    assert sum(large) / 2 < 0.5 * sum(small) / 32
+    assert 0 < sum(large) / 2 < 0.5 * sum(small) / 32
+
+
+def test_no_side_of_a_table_has_the_rows_of_a_split_or_of_the_other() -> None:
+    assert SEED != FLOOR_SEED and not {SEED, FLOOR_SEED} & set(SPLIT_SEEDS.values())
+
+
+def test_an_excess_within_its_noise_is_none() -> None:
+    assert line(10, {"floor": [1.0, 2.0], "prior": [2.0, 1.5], "latentrs": [0.5, 0.7]})[4] == "-"
 
 
 def test_points_of_a_split_are_those_of_its_seed() -> None:
@@ -50,6 +58,11 @@ def test_the_table_is_written_between_its_markers(tmp_path: Path, capsys: pytest
     lines = page.read_text().splitlines()
     assert [text.split(" | ")[0] for text in lines[5:7]] == ["| 50", "| 100"]
     assert capsys.readouterr().out.strip() in page.read_text()
+
+
+def test_a_method_that_the_bundle_cannot_do_is_refused_in_one_line() -> None:
+    with pytest.raises(SystemExit, match=r"Method simplicial needs"):
+        main(["swiss-roll", "--sizes", "10", "--methods", "simplicial"])
 
 
 @pytest.mark.parametrize("name", ["digits", "nothing"])

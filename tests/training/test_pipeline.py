@@ -15,6 +15,7 @@ import torch
 from models.bundle import Bundle, load_bundle, read_manifest
 from models.manifest import Defaults
 from training.data.dataset import Dataset
+from training.errors import TrainingRefused
 from training.pipeline import (
     bundle_name,
     gan_bundle,
@@ -146,6 +147,19 @@ def test_ascents_are_measured_for_weights_that_are_not_flat(
     for method in ("latentga", "latentrsga"):
         assert (f"{method}: " in printed) is measured and ("steps" in defaults.get(method, {})) is measured
         assert not measured or f"steps={defaults[method]['steps']}" in printed
+
+
+def test_ascents_that_cannot_be_measured_cost_nobody_the_weights(
+    gan_run: Path, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*rest: Any) -> Any:
+        raise TrainingRefused("no way")
+
+    monkeypatch.setattr("training.weights.train.SURE", -inf)
+    monkeypatch.setattr("training.pipeline.measure_climbs", refuse)
+    assert main(weights(gan_run, data, tmp_path)) == 0
+    assert load_bundle(tmp_path / "bundle").importance is not None
+    assert "how many steps ascents take was not measured: no way" in capsys.readouterr().err
 
 
 def test_the_verdict_of_a_report_becomes_the_bundles(weights_run: Path, tmp_path: Path) -> None:
@@ -301,9 +315,9 @@ def test_data_lists_every_name(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_steep_weights_get_a_gentle_step_in_the_bundles_defaults_and_others_none() -> None:
     own: Defaults = {"latentga": {"steps": 5, "step_size": 0.7}, "drs": {"shift": 80}}
-    assert with_gentle_steps(own, 0.05) == {"latentga": {"steps": 5}, "drs": {"shift": 80}}
+    assert with_gentle_steps(own, 0.05) == {"drs": {"shift": 80}}  # the steps were measured for other weights
     assert with_gentle_steps(own, 0.002) == {
-        "latentga": {"steps": 5, "step_size": 0.002},
+        "latentga": {"step_size": 0.002},
         "latentrsga": {"step_size": 0.002},
         "drs": {"shift": 80},
     }

@@ -1,4 +1,4 @@
-"""The gate at the end of training: latentRS against the prior on training rows that nothing else read."""
+"""The gate at the end of training: latentRS against the prior on training rows that w has not read."""
 
 from __future__ import annotations
 

@@ -15,72 +15,136 @@ import torch
 
 from models.bundle import Bundle
 from sampling.ascent import AscentParameters, trajectory
-from sampling.methods import bind, with_defaults
-from sampling.sampler import draw
+from sampling.latentrs import LatentRSParameters
+from sampling.latentrsga import LatentRSGAParameters
+from sampling.methods import bind, check_defaults, with_defaults
+from sampling.sampler import Sampler, draw
 from sampling.streams import BlockStream
+from training.errors import TrainingRefused
 from training.evaluation.drawing import SIZES
 from training.features import features_of
-from training.weights.held_out import YARDSTICK, HeldOutEnergy
+from training.weights.held_out import YARDSTICK
 from training.weights.kernels import Discrepancy, discrepancy
-from training.weights.problem import POOL_BLOCK, Pool, Problem
+from training.weights.problem import POOL_BLOCK, Problem
+from training.weights.train import SURE
 
-STARTS = {"latentga": "prior", "latentrsga": "latentrs"}
-"""What each of the two climbs from."""
+METHODS = ("latentga", "latentrsga")
 STEPS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20)
 PATIENCE = 2
 """Looks in a row that are further from the data than the closest: the climb is over."""
 ROWS, ROWS_PER_REAL = 5_000, 4
 """At most so many latents, and no more to each real row: beyond, the noise is that of the real rows."""
+BLOCK = 1_000
 SEED = 2_000_004
 """Offset from the seed given: latents that no training draws."""
 
 
 @dataclass(frozen=True)
 class Climb:
-    """``distances``: from the real rows after so many steps, as far as was looked; 0 steps are the start."""
+    """``distances``: from the real rows after so many steps, as far as was looked; 0 steps are the start.
+
+    ``gain``, ``error``: how far the smallest of them lies below that of the start, and its standard error.
+    """
 
     distances: Mapping[int, float]
+    gain: float
+    error: float
 
     @property
     def closest(self) -> int:
-        """Steps at the smallest distance; 0: climbing does not pay."""
         return min(self.distances, key=self.distances.__getitem__)
 
     @property
+    def pays(self) -> bool:
+        """By the rule that weights have to meet: the gain stands out of its noise."""
+        return self.gain > SURE * self.error
+
+    @property
     def steps(self) -> int:
-        """For the bundle's defaults: an ascent has at least one."""
-        return max(1, self.closest)
+        """For the bundle's defaults: of the smallest distance, or the mildest ascent that there is."""
+        return self.closest if self.pays else 1
 
 
-def measure_climbs(bundle: Bundle, problem: Problem, seed: int, rows: int = ROWS) -> dict[str, Climb]:
-    """Climbs of ``rows`` latents, by method, towards ``problem.real``: rows that w has not read, in its features.
+@dataclass(frozen=True)
+class Look:
+    """Energy distance of generated rows from real ones, unbiased, but for the real rows' own ``spread``.
 
-    The step size is the bundle's default. Distances are unbiased, on the same latents for every number of steps.
-    Raises RejectionStalled.
+    ``spread``: mean distance of two generated rows. ``generated`` [n], ``real`` [m]: the first-order influence of each.
+    """
+
+    distance: float
+    spread: float
+    generated: torch.Tensor
+    real: torch.Tensor
+
+    def gain_over(self, start: Look) -> tuple[float, float]:
+        """How far this distance is below that of ``start``, the same latents earlier, and the standard error."""
+        parts = self.generated - start.generated, self.real - start.real
+        return start.distance - self.distance, float(sum(part.var() / len(part) for part in parts)) ** 0.5
+
+
+def measure_climbs(bundle: Bundle, problem: Problem, seed: int) -> dict[str, Climb]:
+    """Climbs of latents of ``bundle`` towards ``problem.real``, rows that w has not read, in the problem's features.
+
+    By method; all but the steps are the bundle's defaults. The latents are the same for every number of steps. Raises
+    TrainingRefused, RejectionStalled.
     """
     assert bundle.importance is not None
+    try:
+        check_defaults(bundle)
+        found = {method: _start_of(bundle, method) for method in METHODS}
+    except ValueError as error:  # MethodUnavailable is one
+        raise TrainingRefused(f"{bundle.name}: {error}") from error
     real = features_of(problem.features, problem.real.samples, problem.device).to(problem.device)
-    rho = discrepancy(YARDSTICK, real)
-    found = {}
-    for method, start in STARTS.items():
-        usual = with_defaults(bundle, method)
-        assert isinstance(usual, AscentParameters)
-        sampler = bind(bundle, start, None, SIZES)
-        drawn = draw(start, sampler.propose, rows, BlockStream(seed + SEED, sampler.block, problem.device))
-        parameters = usual.model_copy(update={"steps": STEPS[-1]})
-        path = trajectory(bundle.prior, bundle.importance, drawn.latents, parameters)
-        found[method] = _until_worse(path.latents, problem, real, rho)
-    return found
+    rho, rows = discrepancy(YARDSTICK, real), min(ROWS, ROWS_PER_REAL * len(real))
+    own = _look(real, real, rho).spread
+    climbs = {}
+    for method, (sampler, parameters) in found.items():
+        stream = BlockStream(seed + SEED, sampler.block, problem.device)
+        latents = draw(sampler.method, sampler.propose, rows, stream).latents
+        path = trajectory(bundle.prior, bundle.importance, latents, parameters)
+        climbs[method] = _until_worse(path.latents, problem, real, rho, own)
+    return climbs
 
 
-def _until_worse(path: torch.Tensor, problem: Problem, real: torch.Tensor, rho: Discrepancy) -> Climb:
-    """Of the latents ``path`` [steps + 1, n, d]; ``real`` [m, f] in features whose distance is ``rho``."""
-    distances: dict[int, float] = {}
+def _start_of(bundle: Bundle, method: str) -> tuple[Sampler, AscentParameters]:
+    """What draws the latents that ``method`` climbs from, and its longest ascent. Raises ValueError."""
+    usual = with_defaults(bundle, method)
+    assert isinstance(usual, AscentParameters)
+    longest = usual.model_copy(update={"steps": STEPS[-1]})
+    if isinstance(usual, LatentRSGAParameters):
+        return bind(bundle, "latentrs", LatentRSParameters(acceptance=usual.acceptance), SIZES), longest
+    return bind(bundle, "prior", None, SIZES), longest
+
+
+def _until_worse(path: torch.Tensor, problem: Problem, real: torch.Tensor, rho: Discrepancy, own: float) -> Climb:
+    """Of the latents ``path`` [steps + 1, n, d]; ``real`` [m, f] in features whose distance is ``rho``, ``own`` their
+    own spread."""
+    looks: dict[int, Look] = {}
     for steps in STEPS:
         blocks = path[steps].split(POOL_BLOCK)
         features = torch.cat([features_of(problem.features, problem.generate(z), problem.device) for z in blocks])
-        pool = Pool(path[steps], features).to(problem.device)
-        distances[steps] = HeldOutEnergy(pool, real, rho).distance(torch.ones(len(pool), device=problem.device))
-        if STEPS.index(steps) - STEPS.index(Climb(distances).closest) == PATIENCE:
+        if not torch.isfinite(features).all():
+            raise TrainingRefused("the generator or the feature network gives NaN or infinity on the way of an ascent")
+        looks[steps] = _look(features.to(problem.device), real, rho)
+        closest = min(looks, key=lambda at: looks[at].distance)
+        if STEPS.index(steps) - STEPS.index(closest) == PATIENCE:
             break
-    return Climb(distances)
+    distances = {at: look.distance - own for at, look in looks.items()}
+    return Climb(distances, *looks[closest].gain_over(looks[0]))
+
+
+def _look(features: torch.Tensor, real: torch.Tensor, rho: Discrepancy) -> Look:
+    """2 mean rho(x, y) - mean rho(y, y'), y and y' never the same row."""
+    n, toward = len(features), torch.zeros(len(real), dtype=torch.float64, device=real.device)
+    cross, within = [], []
+    for start in range(0, n, BLOCK):
+        rows = features[start : start + BLOCK]
+        across, among = rho(rows, real).double(), rho(rows, features).double()
+        among[:, start : start + BLOCK].fill_diagonal_(0.0)
+        cross.append(across.mean(1))
+        within.append(among.sum(1) / (n - 1))
+        toward += across.sum(0)
+    to_real, to_others = torch.cat(cross), torch.cat(within)
+    spread = float(to_others.mean())
+    return Look(2 * float(to_real.mean()) - spread, spread, 2 * (to_real - to_others), 2 * toward / n)

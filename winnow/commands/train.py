@@ -103,7 +103,10 @@ def _register_ascents(steps: Any) -> None:
     parser.add_argument(
         "--bundle", type=Path, required=True, help="bundle with weights, to set the defaults of, in place"
     )
-    parser.add_argument("--data", type=source, required=True, help="what the weights were trained on, name or path")
+    text = "the same as for the weights, name or path: of it the rows are read that no training reads"
+    parser.add_argument("--data", type=source, required=True, help=text)
+    text = "compare large images, too, pixel by pixel where there is no feature network"
+    parser.add_argument("--pixels", action="store_true", help=text)
     parser.add_argument(
         "--features", type=Path, help="the network that the weights were trained with, if one was given"
     )
@@ -176,6 +179,7 @@ def run_weights(args: argparse.Namespace) -> int:
     from training.extractor import ExtractorFiles
     from training.pipeline import tune_ascents, weights_bundle
     from training.presets import WEIGHTS_PRESETS, default_objective
+    from training.refusals import EXPECTED
     from training.weights.options import with_options
 
     manifest = read_manifest(args.bundle)
@@ -205,8 +209,13 @@ def run_weights(args: argparse.Namespace) -> int:
         print(f"winnow: the weights are rejected by the quality gate: {spec.reason}", file=sys.stderr)
         return REJECTED
     print(f"quality gate: {spec.verdict}{f', {spec.reason}' if spec.reason else ''}")
-    if not trained.flat:
-        print_climbs(tune_ascents(args.out / "bundle", data, config.seed, device, args.features))
+    if trained.flat:
+        return 0
+    try:
+        pixels = "features" not in config.spaces
+        print_climbs(tune_ascents(args.out / "bundle", data, config.seed, device, args.features, pixels))
+    except EXPECTED as error:
+        print(f"winnow: the weights are saved; how many steps ascents take was not measured: {error}", file=sys.stderr)
     return 0
 
 
@@ -215,15 +224,21 @@ def run_ascents(args: argparse.Namespace) -> int:
     from training.pipeline import tune_ascents
 
     check_writable(args.bundle, "--bundle")
-    print_climbs(tune_ascents(args.bundle, load(args.data, "train"), args.seed, _device(args), args.features))
+    data, device = load(args.data, "train"), _device(args)
+    print_climbs(tune_ascents(args.bundle, data, args.seed, device, args.features, args.pixels))
+    if (args.bundle / "report.json").exists():
+        print(f"the report in {args.bundle} is of the steps before: winnow evaluate makes another")
     return 0
 
 
 def print_climbs(climbs: Mapping[str, Climb]) -> None:
     for method, climb in climbs.items():
         distances = ", ".join(f"{steps}: {distance:.5f}" for steps, distance in climb.distances.items())
-        chosen = f"steps={climb.steps}" if climb.closest else "climbing does not pay; steps=1, the mildest"
-        print(f"{method}: {chosen} (distance to real rows by steps: {distances})")
+        chosen = (
+            f"steps={climb.steps}" if climb.pays else "climbing does not pay beyond the noise; steps=1, the mildest"
+        )
+        gain = f"gain {climb.gain:.5f} ± {climb.error:.5f} standard error"
+        print(f"{method}: {chosen} ({gain}; distance to real rows by steps: {distances})")
 
 
 def run_pilot(args: argparse.Namespace) -> int:

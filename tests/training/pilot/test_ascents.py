@@ -18,9 +18,16 @@ from sampling.methods import with_defaults
 from tests.models import bundles
 from tests.sampling.pilots import bundle_with
 from training.data.dataset import Dataset
+from training.errors import TrainingRefused
+from training.evaluation.check import split_for_gate
+from training.features import features_of
 from training.pilot import ascents
 from training.pilot.ascents import Climb, measure_climbs
 from training.pipeline import problem_of, tune_ascents
+from training.weights.calibrate import calibrate
+from training.weights.held_out import YARDSTICK, HeldOutEnergy
+from training.weights.kernels import discrepancy
+from training.weights.problem import Pool, Problem
 from winnow.cli import main
 
 SHIFT, CAP, STEP = 0.8, 60.0, 0.1
@@ -41,13 +48,24 @@ def shifted(folder: Path, slope: float) -> Bundle:
     return replace(bundle, manifest=manifest, networks=networks)  # type: ignore[arg-type]
 
 
-def normal_around(mean: float, rows: int = 3_000) -> Dataset:
-    z = torch.randn(rows, 2, generator=torch.Generator().manual_seed(1))
+@pytest.fixture(autouse=True)
+def fewer_latents(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ascents, "ROWS", 2_000)
+
+
+def with_step(bundle: Bundle, step: float, **others: float) -> Bundle:
+    own = {name: {**settings, "step_size": step} for name, settings in STRAIGHT.items()}
+    own["latentrsga"] |= others
+    return replace(bundle, manifest=bundle.manifest.model_copy(update={"defaults": own}))
+
+
+def normal_around(mean: float, rows: int = 2_000, data_seed: int = 1) -> Dataset:
+    z = torch.randn(rows, 2, generator=torch.Generator().manual_seed(data_seed))
     return Dataset("plane", z + torch.tensor([mean, 0.0]))
 
 
-def climbs_to(bundle: Bundle, mean: float) -> dict[str, Climb]:
-    return measure_climbs(bundle, problem_of(bundle, normal_around(mean), CPU), seed=0)
+def climbs_to(bundle: Bundle, mean: float, seed: int = 0, **data: int) -> dict[str, Climb]:
+    return measure_climbs(bundle, problem_of(bundle, normal_around(mean, **data), CPU), seed)
 
 
 def test_the_climb_ends_where_the_data_is_and_does_not_begin_after_exact_rejection(tmp_path: Path) -> None:
@@ -55,7 +73,7 @@ def test_the_climb_ends_where_the_data_is_and_does_not_begin_after_exact_rejecti
     found = climbs_to(shifted(tmp_path, SHIFT), SHIFT)
     assert found["latentga"].closest == found["latentga"].steps == 10
     assert found["latentga"].distances[10] < 0.05 * found["latentga"].distances[0]
-    assert found["latentrsga"].closest == 0 and found["latentrsga"].steps == 1
+    assert not found["latentrsga"].pays and found["latentrsga"].steps == 1
     assert found["latentrsga"].distances[0] < 0.1 * found["latentga"].distances[0]
 
 
@@ -66,11 +84,46 @@ def test_a_w_that_is_too_timid_leaves_something_to_climb_after_rejection(tmp_pat
     assert found["latentga"].closest in (12, 16)
 
 
-@pytest.mark.parametrize("slope", [SHIFT, -SHIFT, 0.0])
-def test_where_there_is_nothing_to_gain_the_mildest_ascent_is_kept(tmp_path: Path, slope: float) -> None:
-    """The generator is perfect: any w that slopes leads away from the data, a flat one nowhere."""
-    found = climbs_to(shifted(tmp_path, slope), 0.0)["latentga"]
-    assert found.closest == 0 and found.steps == 1
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+@pytest.mark.parametrize(("slope", "step"), [(SHIFT, STEP), (-SHIFT, 0.02), (SHIFT, 0.02), (0.0, STEP)])
+def test_where_there_is_nothing_to_gain_the_mildest_ascent_is_kept(
+    tmp_path: Path, slope: float, step: float, seed: int
+) -> None:
+    """The generator is perfect: a w that slopes leads away from the data, but for noise that a short way may follow."""
+    bundle = with_step(shifted(tmp_path, slope), step)
+    found = climbs_to(bundle, 0.0, seed, rows=1_000, data_seed=seed)["latentga"]
+    assert not found.pays and found.steps == 1
+
+
+def test_few_real_rows_leave_a_gain_in_its_noise(tmp_path: Path) -> None:
+    bundle = shifted(tmp_path, SHIFT)
+    found = [climbs_to(bundle, 0.1, seed, rows=20, data_seed=seed)["latentga"] for seed in range(8)]
+    assert any(climb.closest > 0 for climb in found) and sum(climb.steps > 1 for climb in found) <= 1
+
+
+def test_the_standard_error_is_the_spread_over_data_and_latents(tmp_path: Path) -> None:
+    """Of one step's gain; 40 repetitions know their deviation to 11%."""
+    bundle = shifted(tmp_path, SHIFT)
+    gains, errors = [], []
+    for seed in range(40):
+        problem = problem_of(bundle, normal_around(0.4, 200, 100 + seed), CPU)
+        real = problem.real.samples
+        z = torch.randn(400, 2, generator=torch.Generator().manual_seed(seed))
+        rho = discrepancy(YARDSTICK, normal_around(0.4).samples)
+        before, after = (ascents._look(z + torch.tensor([shift, 0.0]), real, rho) for shift in (0.0, 0.2))
+        gain, error = after.gain_over(before)
+        gains.append(gain)
+        errors.append(error)
+    assert sum(errors) / 40 == pytest.approx(float(torch.tensor(gains).std()), rel=0.35)
+
+
+def test_a_look_is_the_distance_that_selects_weights() -> None:
+    real, rows = normal_around(0.5, 700, 1).samples, normal_around(0.0, 1_300, 2).samples
+    rho = discrepancy(YARDSTICK, real)
+    look, own = ascents._look(rows, real, rho), ascents._look(real, real, rho).spread
+    assert look.distance - own == pytest.approx(
+        HeldOutEnergy(Pool(rows, rows), real, rho).distance(torch.ones(1_300)), rel=1e-4
+    )
 
 
 def test_nobody_looks_further_once_it_got_worse_twice(tmp_path: Path) -> None:
@@ -85,9 +138,22 @@ def test_a_climb_that_is_still_gaining_ends_with_the_last_look(tmp_path: Path) -
     assert list(found.distances) == list(ascents.STEPS) and found.steps == ascents.STEPS[-1]
 
 
-def test_the_latents_are_the_same_for_the_same_seed(tmp_path: Path) -> None:
+def test_the_latents_are_those_of_the_seed(tmp_path: Path) -> None:
     bundle = shifted(tmp_path, SHIFT)
-    assert climbs_to(bundle, SHIFT) == climbs_to(bundle, SHIFT)
+    assert climbs_to(bundle, SHIFT) == climbs_to(bundle, SHIFT) != climbs_to(bundle, SHIFT, seed=1)
+
+
+@pytest.mark.parametrize(("acceptance", "steps"), [(1, (8, 10, 12)), (0.06, (1,))])
+def test_a_climb_starts_behind_the_rejection_that_the_bundle_does_by_default(
+    tmp_path: Path, acceptance: float, steps: tuple[int, ...]
+) -> None:
+    """At an acceptance of one nothing is rejected, and the whole way is left."""
+    bundle = shifted(tmp_path, SHIFT)
+    network = bundle.networks["importance"]
+    assert isinstance(network, ImportanceNetwork)
+    calibrated = bundle.manifest.model_copy(update={"calibration": calibrate(network, bundle.prior, 0, 20_000)})
+    bundle = with_step(replace(bundle, manifest=calibrated), STEP, acceptance=acceptance)
+    assert climbs_to(bundle, SHIFT)["latentrsga"].steps in steps
 
 
 @pytest.fixture
@@ -109,7 +175,7 @@ def test_the_steps_become_defaults_and_nothing_else_changes(small: Path, plane: 
     before = load_bundle(small)
     assert main(["train", "ascents", "--bundle", str(small), "--data", str(plane), "--device", "cpu"]) == 0
     after = load_bundle(small)
-    steps = {name: after.manifest.defaults[name].pop("steps") for name in ascents.STARTS}
+    steps = {name: after.manifest.defaults[name].pop("steps") for name in ascents.METHODS}
     assert all(value in ascents.STEPS[1:] for value in steps.values())
     assert after.manifest.defaults == {**before.manifest.defaults, "latentrsga": {}}
     assert after.manifest.model_copy(update={"defaults": before.manifest.defaults}) == before.manifest
@@ -126,13 +192,80 @@ def test_a_request_without_steps_takes_the_measured_ones(small: Path, plane: Pat
 def test_the_words_say_what_was_measured(
     small: Path, plane: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    climbs = {"latentga": Climb({0: 0.5, 1: 0.25, 2: 0.3}), "latentrsga": Climb({0: 0.1, 1: 0.2})}
+    climbs = {
+        "latentga": Climb({0: 0.5, 1: 0.4, 2: 0.25}, 0.25, 0.01),
+        "latentrsga": Climb({0: 0.1, 1: 0.2, 2: 0.09}, 0.01, 0.02),
+    }
     monkeypatch.setattr("training.pipeline.measure_climbs", lambda *rest: climbs)
+    (small / "report.json").write_text("{}")
     assert main(["train", "ascents", "--bundle", str(small), "--data", str(plane), "--device", "cpu"]) == 0
-    first, second = capsys.readouterr().out.splitlines()
-    assert first == "latentga: steps=1 (distance to real rows by steps: 0: 0.50000, 1: 0.25000, 2: 0.30000)"
-    mildest = "climbing does not pay; steps=1, the mildest"
-    assert second == f"latentrsga: {mildest} (distance to real rows by steps: 0: 0.10000, 1: 0.20000)"
+    first, second, third = capsys.readouterr().out.splitlines()
+    gain = "gain 0.25000 ± 0.01000 standard error"
+    assert first == f"latentga: steps=2 ({gain}; distance to real rows by steps: 0: 0.50000, 1: 0.40000, 2: 0.25000)"
+    assert second.startswith("latentrsga: climbing does not pay beyond the noise; steps=1, the mildest (gain 0.01000")
+    assert third == f"the report in {small} is of the steps before: winnow evaluate makes another"
+
+
+def test_the_rows_are_those_that_training_set_apart(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Dataset] = []
+
+    def remember(bundle: Bundle, problem: Problem, seed: int) -> dict[str, Climb]:
+        read.append(problem.real)
+        return {}
+
+    monkeypatch.setattr("training.pipeline.measure_climbs", remember)
+    data = Dataset("plane", torch.randn(600, 2))
+    tune_ascents(small, data, 0, CPU)
+    assert [rows.digest for rows in read] == [split_for_gate(data)[0].digest]
+
+
+class Doubled(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * x.flatten(1)
+
+
+def test_a_network_that_was_given_is_what_distances_are_taken_in(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[nn.Module | None] = []
+    monkeypatch.setattr(
+        "training.pipeline.measure_climbs", lambda bundle, problem, seed: seen.append(problem.features) or {}
+    )
+    rows = ({0: torch.export.Dim("n")},)
+    program = torch.export.export(Doubled().eval(), (torch.zeros(4, 2),), dynamic_shapes=rows)
+    torch.export.save(program, tmp_path / "doubled.pt2")
+    tune_ascents(small, Dataset("plane", torch.randn(600, 2)), 0, CPU, tmp_path / "doubled.pt2")
+    (network,) = seen
+    assert torch.equal(features_of(network, torch.ones(1, 2), CPU), torch.full((1, 2), 2.0))
+
+
+@pytest.mark.parametrize(
+    ("defaults", "said"),
+    [
+        ({"latentga": {"stepz": 3}}, "stepz"),
+        ({"latentrsga": {"projection": "sideways"}}, "projection"),
+        ({"latentrsga": {"acceptance": 0.2}}, "calibration"),
+    ],
+)
+def test_defaults_that_do_not_fit_the_bundle_are_refused_in_one_line(
+    small: Path, plane: Path, defaults: Defaults, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundles.edit(small, lambda document: document.update(defaults=defaults))
+    assert main(["train", "ascents", "--bundle", str(small), "--data", str(plane), "--device", "cpu"]) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1 and said in error[0]
+
+
+class Overflowing(nn.Module):
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return z / (z[:, :1] < 3)
+
+
+def test_a_generator_that_leaves_the_numbers_is_no_climb_that_does_not_pay(tmp_path: Path) -> None:
+    bundle = shifted(tmp_path, SHIFT)
+    bundle.networks["generator"] = Overflowing()
+    with pytest.raises(TrainingRefused, match="NaN or infinity"):
+        climbs_to(bundle, SHIFT)
 
 
 def without_weights(folder: Path) -> None:
