@@ -21,17 +21,22 @@ ROWS = {
 }
 
 
+METHODS = {"latentrs": "latentRS", "latentrsga": "latentRS+GA"}
+
+
 def verdict_table(space: dict[str, Any]) -> str:
-    """Prior, latentRS, their paired difference and the floor, one line a metric."""
-    lines = [
-        "| | prior | latentRS | difference, 97% interval | real data in its place |",
-        "| --- | --- | --- | --- | --- |",
-    ]
+    """Prior, latentRS, latentRS+GA where the report has it, paired differences to the prior and the floor."""
+    shown = {method: title for method, title in METHODS.items() if method in space["methods"]}
+    titles = "".join(f" {title} | difference, 97% interval |" for title in shown.values())
+    lines = [f"| | prior |{titles} real data in its place |", "| --- | --- |" + " --- | --- |" * len(shown) + " --- |"]
     for metric, title in ROWS.items():
-        prior, ours, floor = (space["methods"][m][metric]["mean"] for m in ("prior", "latentrs", "floor"))
-        row = space["minus_prior"]["latentrs"][metric]
-        change = f"{row['mean']:+.3f} ± {row['half_width']:.3f} ({row['relative']:+.0%})"
-        lines.append(f"| {title} | {prior:.3f} | {ours:.3f} | {change} | {floor:.3f} |")
+        prior, floor = (space["methods"][m][metric]["mean"] for m in ("prior", "floor"))
+        cells = [title, f"{prior:.3f}"]
+        for method in shown:
+            row = space["minus_prior"][method][metric]
+            cells.append(f"{space['methods'][method][metric]['mean']:.3f}")
+            cells.append(f"{row['mean']:+.3f} ± {row['half_width']:.3f} ({row['relative']:+.0%})")
+        lines.append(f"| {' | '.join([*cells, f'{floor:.3f}'])} |")
     return "\n".join(lines)
 
 
