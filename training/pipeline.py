@@ -213,7 +213,7 @@ def check_samples_are_features(bundle: Bundle, otherwise: str = "--spaces sample
     if prod(shape) > RAW_VALUES:
         raise TrainingRefused(
             f"{bundle.name} makes images of shape {shape} and has no feature network: give --features PATH (an "
-            "exported Inception, VGG or the like), run winnow train features, or say {otherwise} to compare pixels"
+            f"exported Inception, VGG or the like), run winnow train features, or say {otherwise} to compare pixels"
         )
 
 

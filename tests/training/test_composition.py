@@ -51,7 +51,7 @@ def write_source(folder: Path) -> Path:
         name="noise", version="1", licence="CC0-1.0", description="noise", prior=PriorSpec(kind="normal", dim=3),
         output=OutputSpec(kind="image", shape=(1, 28, 28), range=(-1, 1)),
         networks={role: NetworkSpec(architecture=a, config=c, sha256="0" * 64) for role, (a, c) in configs.items()},
-        defaults={"latentga": {"steps": 7}},
+        defaults={"sir": {"candidates": 7}},
     )  # fmt: skip
     save_bundle(folder, manifest, networks)
     return folder

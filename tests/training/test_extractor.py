@@ -107,3 +107,5 @@ def test_larger_images_without_a_feature_network_are_told_what_to_give(shape: tu
         return
     with pytest.raises(ValueError, match=r"no feature network: give --features PATH .* --spaces samples"):
         check_samples_are_features(bundle)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"or say --pixels to compare pixels"):
+        check_samples_are_features(bundle, "--pixels")  # type: ignore[arg-type]
