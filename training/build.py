@@ -32,14 +32,13 @@ from training.evaluation.material import gather
 from training.evaluation.page.document import render
 from training.evaluation.report import Options, evaluate, spaces_of
 from training.gan import train_gan
-from training.pilot.add import add_pilot, measure_pilot
+from training.pilot.add import add_pilot, measure_pilot, tune_ascents
 from training.pipeline import (
     add_features,
     curve_of_run,
     gan_bundle,
     other_weights,
     record_verdict,
-    tune_ascents,
     weights_bundle,
 )
 from training.presets import GAN_PRESETS, WEIGHTS_PRESETS
@@ -207,7 +206,9 @@ def publish(run: Path, chosen: str, recipe: Recipe, out: Path, device: torch.dev
         "held_out_energy_distance": {objective: held_out_energy(run / objective) for objective in recipe.objectives},
         "unweighted": held_out_energy(run / chosen, "unweighted"),
         "chosen": chosen,
-        "ascents": {method: {"steps": climb.steps, **asdict(climb)} for method, climb in climbs.items()},
+        "ascents": {
+            method: {"steps": climb.steps, "gain": climb.gain, **asdict(climb)} for method, climb in climbs.items()
+        },
     }
     features = run / "base" / "features.json"
     if features.exists():

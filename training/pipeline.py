@@ -38,12 +38,11 @@ from training.evaluation.check import check_weights, split_for_gate
 from training.evaluation.curve import generator_curve
 from training.evaluation.gate import Limits
 from training.evaluation.report import RAW_VALUES, require_weights, spaces_of
-from training.extractor import NO_FILES, Extractor, ExtractorFiles, load_extractor
+from training.extractor import NO_FILES, Extractor, ExtractorFiles
 from training.feature_spaces import FEATURE_SPACES, feature_spaces_for
 from training.features import accuracy, train_classifier
 from training.gan import CHECKPOINT, CONFIG, SNAPSHOTS, GanConfig
 from training.pilot.ascents import METHODS as ASCENTS
-from training.pilot.ascents import Climb, measure_climbs
 from training.weights.calibrate import calibrate, longest_step
 from training.weights.config import WeightsConfig
 from training.weights.problem import SPLIT_SEED, Problem
@@ -172,36 +171,6 @@ def weights_bundle(
     record = {**_record(config, trained, features), "gate": gate}
     write_json(out / "weights.json", record)
     return trained
-
-
-def tune_ascents(
-    folder: Path,
-    data: Dataset,
-    seed: int,
-    device: torch.device,
-    features: Path | None = None,
-    pixels: bool = False,
-) -> dict[str, Climb]:
-    """Measure how many steps the ascents of the bundle in ``folder`` take and make them its defaults.
-
-    ``data``: what w was trained on; of it the rows are read that training set apart for the gate, which judges
-    latentRS alone. ``features``: a file in the place of the bundle's feature network. ``pixels``: without either
-    compare samples as they are, also large images. Raises TrainingRefused, DataError, RejectionStalled; the bundle is
-    then as it was.
-    """
-    bundle = load_bundle(folder, device)
-    require_weights(bundle)
-    problem = problem_of(bundle, split_for_gate(data)[0], device)
-    if features is not None:
-        problem = replace(problem, features=load_extractor(features, problem.real, device))
-    if problem.features is None and not pixels:
-        check_samples_are_features(bundle, "--pixels")
-    climbs = measure_climbs(bundle, problem, seed)
-    defaults = {method: dict(settings) for method, settings in bundle.manifest.defaults.items()}
-    for method, climb in climbs.items():
-        defaults.setdefault(method, {})["steps"] = climb.steps
-    save_bundle(folder, bundle.manifest.model_copy(update={"defaults": defaults}), bundle.networks)
-    return climbs
 
 
 def check_samples_are_features(bundle: Bundle, otherwise: str = "--spaces samples") -> None:

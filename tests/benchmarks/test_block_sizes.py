@@ -10,8 +10,6 @@ from benchmarks.block_sizes import FLOOR_SEED, SEED, distances, line, main
 from training.data.catalog import SPLIT_SEEDS, load, points
 from training.data.dataset import DataError
 
-BUNDLES = Path("bundles")
-
 
 def test_a_line_holds_the_paired_change_and_the_share_of_the_excess() -> None:
     found = {"floor": [1.0, 1.2], "prior": [2.0, 2.2], "latentrs": [1.5, 1.7]}
@@ -41,6 +39,7 @@ def test_an_excess_within_its_noise_is_none() -> None:
 
 def test_points_of_a_split_are_those_of_its_seed() -> None:
     data = load("mixture-4", "test")
+    assert points("mixture-4", len(data), SPLIT_SEEDS["test"]).digest == data.digest
     assert points("mixture-4", len(data), 1).digest != data.digest == load("mixture-4", "test").digest
 
 

@@ -156,7 +156,7 @@ def test_ascents_that_cannot_be_measured_cost_nobody_the_weights(
         raise TrainingRefused("no way")
 
     monkeypatch.setattr("training.weights.train.SURE", -inf)
-    monkeypatch.setattr("training.pipeline.measure_climbs", refuse)
+    monkeypatch.setattr("training.pilot.add.measure_climbs", refuse)
     assert main(weights(gan_run, data, tmp_path)) == 0
     assert load_bundle(tmp_path / "bundle").importance is not None
     assert "how many steps ascents take was not measured: no way" in capsys.readouterr().err

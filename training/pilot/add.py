@@ -1,17 +1,25 @@
-"""Pilot sections measured for a bundle on disk, and written into it."""
+"""Pilot sections, and how far ascents climb, measured for a bundle on disk and written into it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+
+import torch
 
 from models.bundle import Bundle, load_bundle, save_bundle
 from models.manifest import Manifest
 from models.pilot import PilotSection
 from training.data.dataset import DataError, Dataset
 from training.errors import TrainingRefused
+from training.evaluation.check import split_for_gate
+from training.evaluation.report import require_weights
+from training.extractor import load_extractor
+from training.pilot.ascents import Climb, measure_climbs
 from training.pilot.jbt import jbt_pilot
 from training.pilot.simplicial import classifier_of, fitted_seeds, simplicial_pilot
+from training.pipeline import check_samples_are_features, problem_of
 
 
 def add_pilot(folder: Path, sections: Mapping[str, PilotSection]) -> Manifest:
@@ -48,3 +56,33 @@ def measure_pilot(
 
 
 NO_CLASSES = "it needs a network 'features', or for points labelled data (--data), to tell classes apart"
+
+
+def tune_ascents(
+    folder: Path,
+    data: Dataset,
+    seed: int,
+    device: torch.device,
+    features: Path | None = None,
+    pixels: bool = False,
+) -> dict[str, Climb]:
+    """Measure how many steps the ascents of the bundle in ``folder`` take and make them its defaults.
+
+    ``data``: what w was trained on; of it the rows are read that training set apart for the gate, which judges
+    latentRS alone. ``features``: a file in the place of the bundle's feature network. ``pixels``: without either
+    compare samples as they are, also large images. Raises TrainingRefused, DataError, RejectionStalled; the bundle is
+    then as it was.
+    """
+    bundle = load_bundle(folder, device)
+    require_weights(bundle)
+    problem = problem_of(bundle, split_for_gate(data)[0], device)
+    if features is not None:
+        problem = replace(problem, features=load_extractor(features, problem.real, device))
+    if problem.features is None and not pixels:
+        check_samples_are_features(bundle, "--pixels")
+    climbs = measure_climbs(bundle, problem, seed)
+    defaults = {method: dict(settings) for method, settings in bundle.manifest.defaults.items()}
+    for method, climb in climbs.items():
+        defaults.setdefault(method, {})["steps"] = climb.steps
+    save_bundle(folder, bundle.manifest.model_copy(update={"defaults": defaults}), bundle.networks)
+    return climbs

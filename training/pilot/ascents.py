@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import sqrt
 
 import torch
 
@@ -43,16 +44,20 @@ SEED = 2_000_004
 class Climb:
     """``distances``: from the real rows after so many steps, as far as was looked; 0 steps are the start.
 
-    ``gain``, ``error``: how far the smallest of them lies below that of the start, and its standard error.
+    ``error``: the standard error of ``gain``.
     """
 
     distances: Mapping[int, float]
-    gain: float
     error: float
 
     @property
     def closest(self) -> int:
         return min(self.distances, key=self.distances.__getitem__)
+
+    @property
+    def gain(self) -> float:
+        """How far the smallest distance lies below that of the start."""
+        return self.distances[0] - self.distances[self.closest]
 
     @property
     def pays(self) -> bool:
@@ -77,10 +82,10 @@ class Look:
     generated: torch.Tensor
     real: torch.Tensor
 
-    def gain_over(self, start: Look) -> tuple[float, float]:
-        """How far this distance is below that of ``start``, the same latents earlier, and the standard error."""
+    def error_beside(self, start: Look) -> float:
+        """Standard error of the difference between this distance and that of ``start``, the same latents earlier."""
         parts = self.generated - start.generated, self.real - start.real
-        return start.distance - self.distance, float(sum(part.var() / len(part) for part in parts)) ** 0.5
+        return sqrt(sum(float(part.var()) / len(part) for part in parts))
 
 
 def measure_climbs(bundle: Bundle, problem: Problem, seed: int) -> dict[str, Climb]:
@@ -131,7 +136,7 @@ def _until_worse(path: torch.Tensor, problem: Problem, real: torch.Tensor, rho: 
         if STEPS.index(steps) - STEPS.index(closest) == PATIENCE:
             break
     distances = {at: look.distance - own for at, look in looks.items()}
-    return Climb(distances, *looks[closest].gain_over(looks[0]))
+    return Climb(distances, looks[closest].error_beside(looks[0]))
 
 
 def _look(features: torch.Tensor, real: torch.Tensor, rho: Discrepancy) -> Look:

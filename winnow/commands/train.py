@@ -177,7 +177,8 @@ def run_weights(args: argparse.Namespace) -> int:
     from training.evaluation.check import check_enough_for_gate
     from training.evaluation.gate import Limits
     from training.extractor import ExtractorFiles
-    from training.pipeline import tune_ascents, weights_bundle
+    from training.pilot.add import tune_ascents
+    from training.pipeline import weights_bundle
     from training.presets import WEIGHTS_PRESETS, default_objective
     from training.refusals import EXPECTED
     from training.weights.options import with_options
@@ -221,7 +222,7 @@ def run_weights(args: argparse.Namespace) -> int:
 
 def run_ascents(args: argparse.Namespace) -> int:
     from training.data.catalog import load
-    from training.pipeline import tune_ascents
+    from training.pilot.add import tune_ascents
 
     check_writable(args.bundle, "--bundle")
     data, device = load(args.data, "train"), _device(args)

@@ -22,8 +22,9 @@ from training.errors import TrainingRefused
 from training.evaluation.check import split_for_gate
 from training.features import features_of
 from training.pilot import ascents
+from training.pilot.add import tune_ascents
 from training.pilot.ascents import Climb, measure_climbs
-from training.pipeline import problem_of, tune_ascents
+from training.pipeline import problem_of
 from training.weights.calibrate import calibrate
 from training.weights.held_out import YARDSTICK, HeldOutEnergy
 from training.weights.kernels import discrepancy
@@ -111,9 +112,8 @@ def test_the_standard_error_is_the_spread_over_data_and_latents(tmp_path: Path) 
         z = torch.randn(400, 2, generator=torch.Generator().manual_seed(seed))
         rho = discrepancy(YARDSTICK, normal_around(0.4).samples)
         before, after = (ascents._look(z + torch.tensor([shift, 0.0]), real, rho) for shift in (0.0, 0.2))
-        gain, error = after.gain_over(before)
-        gains.append(gain)
-        errors.append(error)
+        gains.append(before.distance - after.distance)
+        errors.append(after.error_beside(before))
     assert sum(errors) / 40 == pytest.approx(float(torch.tensor(gains).std()), rel=0.35)
 
 
@@ -193,10 +193,10 @@ def test_the_words_say_what_was_measured(
     small: Path, plane: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     climbs = {
-        "latentga": Climb({0: 0.5, 1: 0.4, 2: 0.25}, 0.25, 0.01),
-        "latentrsga": Climb({0: 0.1, 1: 0.2, 2: 0.09}, 0.01, 0.02),
+        "latentga": Climb({0: 0.5, 1: 0.4, 2: 0.25}, 0.01),
+        "latentrsga": Climb({0: 0.1, 1: 0.2, 2: 0.09}, 0.02),
     }
-    monkeypatch.setattr("training.pipeline.measure_climbs", lambda *rest: climbs)
+    monkeypatch.setattr("training.pilot.add.measure_climbs", lambda *rest: climbs)
     (small / "report.json").write_text("{}")
     assert main(["train", "ascents", "--bundle", str(small), "--data", str(plane), "--device", "cpu"]) == 0
     first, second, third = capsys.readouterr().out.splitlines()
@@ -213,7 +213,7 @@ def test_the_rows_are_those_that_training_set_apart(small: Path, monkeypatch: py
         read.append(problem.real)
         return {}
 
-    monkeypatch.setattr("training.pipeline.measure_climbs", remember)
+    monkeypatch.setattr("training.pilot.add.measure_climbs", remember)
     data = Dataset("plane", torch.randn(600, 2))
     tune_ascents(small, data, 0, CPU)
     assert [rows.digest for rows in read] == [split_for_gate(data)[0].digest]
@@ -229,7 +229,7 @@ def test_a_network_that_was_given_is_what_distances_are_taken_in(
 ) -> None:
     seen: list[nn.Module | None] = []
     monkeypatch.setattr(
-        "training.pipeline.measure_climbs", lambda bundle, problem, seed: seen.append(problem.features) or {}
+        "training.pilot.add.measure_climbs", lambda bundle, problem, seed: seen.append(problem.features) or {}
     )
     rows = ({0: torch.export.Dim("n")},)
     program = torch.export.export(Doubled().eval(), (torch.zeros(4, 2),), dynamic_shapes=rows)
