@@ -8,6 +8,10 @@ one is paid off by turns foregone, and nobody starves: the ring moves past whoev
 Several devices ask in turn, each for its own batch. Rows that one has taken no other gets, until ``settle`` says what
 became of them.
 
+A request that is done in one batch pays nothing off. The others get what it owed, or they would wait for a stream of
+such for ever; but not while such take less than their part of the time, or each would have a batch of a large request
+before it, which had the device for itself until a moment ago.
+
 Once nobody comes any more and time is short (``finish``), even shares would have everybody done at the end, or cut off
 there: the shortest go first then, so that as many as possible are done.
 """
@@ -25,6 +29,11 @@ QUANTUM_SECONDS = 0.002
 # So much may a ticket owe and still fill up other leaders' batches: two batches on a CPU (sizing.CPU_BATCH_FLOPS), 64
 # images of 28x28. Its rows may be as expensive as a method makes them, and everybody in the batch waits for them.
 FILLING_DEBT_SECONDS = 0.03
+# What those that leave in debt may take of the device's time before the others get it back, and how much of that may be
+# saved up: four batches on a CPU. Single samples beside a large request wait for the batch that runs and for each
+# other, until they take a quarter of the time.
+FORGIVEN_PART = 1 / 4
+FORGIVEN_SECONDS = 0.1
 # Of a batch, for its leader whatever the others want: the ring alone decides when a large request goes on.
 LEADERS_PART = 1 / 8
 
@@ -104,6 +113,7 @@ class Scheduler:
         # Whether the head of the ring has had its quantum for this turn.
         self._credited = True
         self._finishing = False
+        self._forgiven = FORGIVEN_SECONDS
 
     def __len__(self) -> int:
         return len(self._ring)
@@ -114,17 +124,22 @@ class Scheduler:
         self._ring.append(ticket)
 
     def leave(self, ticket: Ticket) -> None:
-        """What a ticket still owes the others get: a stream of small requests must not run on forgiven debts."""
+        """What a ticket still owes, beyond what may be forgiven, the others get: a stream of small requests must not
+        starve them."""
         if self._ring[0] is ticket:
             self._credited = False
         self._ring.remove(ticket)
-        if ticket.deficit < 0:
+        debt = max(0.0, -ticket.deficit)
+        forgiven = min(debt, self._forgiven)
+        self._forgiven -= forgiven
+        if debt > forgiven:
             for other in self._ring:
-                other.deficit = min(other.deficit - ticket.deficit, self._quantum)
+                other.deficit = min(other.deficit + debt - forgiven, self._quantum)
 
     def charge(self, ticket: Ticket, seconds: float) -> None:
         """Device time that was spent on a ticket's behalf, whether or not it came to rows."""
         ticket.deficit -= seconds
+        self._forgiven = min(self._forgiven + FORGIVEN_PART * seconds, FORGIVEN_SECONDS)
 
     def finish(self, needed: Callable[[Ticket], float]) -> None:
         """From now on whoever needed the fewest device seconds, as ``needed`` says now, goes before all others."""
