@@ -52,6 +52,7 @@ class JobQueue:
         self._asked: set[Future[Any]] = set()  # chores that are not done
         self._changed = threading.Condition()
         self._closed = self._cut_off = False
+        self._stopped: Exception | None = None  # what a device loop stopped with
         self._waiting_rows = 0
         self.memory = ResultMemory(options.result_bytes)
         self._speeds = Speeds()
@@ -61,11 +62,10 @@ class JobQueue:
         metrics.queue_requests.set_function(lambda: len(self._jobs))
 
     def submit(self, job: Job) -> None:
-        """Admit ``job``. Raises Draining, DeadlineExceeded where it would be late even alone, DeadlineTooShort and
-        Overloaded (with the seconds after which to ask again)."""
+        """Admit ``job``. Raises Draining, what a device loop stopped with, DeadlineExceeded where it would be late even
+        alone, DeadlineTooShort and Overloaded (with the seconds after which to ask again)."""
         with self._changed:
-            if self._closed:
-                raise Draining("The server is shutting down and takes no new work.")
+            self._refuse_closed()
             # A row of a small request costs its part of a batch that is not full: no measure of large ones.
             job.speed = self._speeds.of((job.kind, job.n >= job.lane.capacity), job.row_seconds)
             self._refuse_or_not(job)
@@ -148,7 +148,7 @@ class JobQueue:
         return True
 
     def chore(self, work: Callable[[], Result]) -> Future[Result]:
-        """Have ``work`` done on the device thread, between two batches. Raises Draining."""
+        """Have ``work`` done on the device thread, between two batches. Raises like ``submit``."""
         future: Future[Result] = Future()
 
         def do() -> None:
@@ -162,8 +162,7 @@ class JobQueue:
                 self._asked.discard(future)
 
         with self._changed:
-            if self._closed:
-                raise Draining("The server is shutting down and takes no new work.")
+            self._refuse_closed()
             self._chores[future] = do
             self._asked.add(future)
             self._changed.notify_all()
@@ -189,7 +188,7 @@ class JobQueue:
         """The device loop is gone: nobody shall wait for it, and no other device do what was queued. The jobs that are
         over with it, for whoever keeps the books to end."""
         with self._changed:
-            self._closed = True
+            self._closed, self._stopped = True, error
             jobs, chores = list(self._jobs.values()), list(self._asked)
             self._chores.clear()
             self._asked.clear()
@@ -222,6 +221,12 @@ class JobQueue:
         if self._line is None:
             self._line = Line(0.0 if job.ticket.stuck else self.seconds_of(job) for job in self._jobs.values())
         return self._line
+
+    def _refuse_closed(self) -> None:
+        if self._stopped is not None:
+            raise self._stopped
+        if self._closed:
+            raise Draining("The server is shutting down and takes no new work.")
 
     def _refuse_or_not(self, job: Job) -> None:
         own, others, line = self.seconds_of(job), len(self._jobs), self._line_now()

@@ -195,6 +195,7 @@ def test_a_server_whose_device_loop_has_stopped_asks_to_be_restarted(api: Any, m
     api.engine._threads[0].join(timeout=60)
     assert "has stopped" in api.get("/livez?verbose").json()["checks"]["engine"]
     assert [api.get(path).status_code for path in ("/livez", "/readyz")] == [503, 503]
+    assert "must be restarted" in problem(api.post("/sample"))["detail"], "it does not shut down"
 
 
 def test_a_server_that_shuts_down_says_how_long_it_will_still_be_there(api: Any) -> None:

@@ -119,6 +119,9 @@ def test_nobody_does_what_was_queued_for_a_loop_that_is_gone() -> None:
     assert chore.exception(timeout=0) is job.future.exception(timeout=0) is error
     assert queue.next() is None
     assert queue.abandon(error) == done == [], "the other loop may stop, too"
+    for newcomer in (lambda: queue.submit(job), lambda: queue.chore(lambda: None)):
+        with pytest.raises(GenerationFailed, match="has stopped"):
+            newcomer()
 
 
 class Room:
