@@ -22,7 +22,7 @@ from service.engine.accounts import Accounts
 from service.engine.catalog import Catalog
 from service.engine.decoding import Decoder
 from service.engine.devices import choose_devices, keep_bits
-from service.engine.errors import GenerationFailed, Overloaded
+from service.engine.errors import Draining, GenerationFailed, Overloaded
 from service.engine.evaluations import Work, check_latents, check_possible
 from service.engine.jobs import Job, SampleJob
 from service.engine.loop import DeviceLoop
@@ -215,6 +215,11 @@ class Engine:
         """Admitted work that is not finished raises Draining, at the next batch."""
         self.stop_admission()
         self._queue.cut_off()
+
+    def abandon(self) -> None:
+        """Nobody waits any more, not even for a device that does not come back; the process must end now."""
+        self.cut_off()
+        self._loops[0].abandon(Draining("The server is shutting down, and the device did not come back in time."))
 
     def close(self, timeout: float | None = None) -> bool:
         """Finish what was admitted, then stop. False when that took longer than ``timeout`` seconds."""

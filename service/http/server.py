@@ -162,8 +162,10 @@ class DrainingServer(uvicorn.Server):
         except TimeoutError:
             logger.error("cutting off", extra={"in_flight": self._service.in_flight.count})
             self._service.engine.cut_off()
-            with contextlib.suppress(TimeoutError):
+            try:
                 await asyncio.wait_for(self._service.in_flight.idle(), LAST_SECONDS)
+            except TimeoutError:
+                self._service.engine.abandon()
         else:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._sent(), grace.left())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from served import Server
 
 from models.bundle import save_bundle
 from models.manifest import ImportanceSpec, Manifest, NetworkRole, NetworkSpec, OutputSpec, PriorSpec
@@ -37,3 +39,12 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         write_points(tmp_path / "bundles", name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def server(workplace: Path) -> Iterator[Server]:
+    server = Server("--default-model", "points")
+    yield server
+    if server.process.poll() is None:
+        server.process.kill()
+    server.process.communicate()

@@ -1,71 +1,20 @@
-"""The real process: it serves, and SIGTERM ends it with 0; what it cannot do it refuses in one line."""
+"""The real process: it serves, and what it cannot do it refuses in one line."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
-import threading
-import time
-from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import httpx
-import numpy as np
 import pytest
+from served import Server, command, one_line, write_keys
 
 from service.http.server import is_loopback
 from winnow.cli import main
 from winnow.client import Client, ServerProblem
-
-ROOT = Path(__file__).parents[2]
-
-
-def command(*arguments: str) -> dict[str, Any]:
-    return {
-        "args": [sys.executable, "-m", "winnow", *arguments],
-        "env": {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        "text": True,
-        "stderr": subprocess.PIPE,
-        "stdout": subprocess.PIPE,
-    }
-
-
-class Server:
-    """A running `winnow serve` on a free port; its log lines as they came."""
-
-    def __init__(self, *arguments: str) -> None:
-        self.process = subprocess.Popen(**command("serve", "--bind", "127.0.0.1:0", "--threads", "1", *arguments))
-        assert self.process.stderr is not None
-        self.lines: list[dict[str, Any]] = []
-        for line in self.process.stderr:
-            self.lines.append(json.loads(line))
-            if self.lines[-1]["event"] == "listening":
-                break
-        else:
-            pytest.fail(f"it never listened: {self.lines}")
-        self.url = self.lines[-1]["url"]
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        _, rest = self.process.communicate(timeout=60)
-        self.lines += [json.loads(line) for line in rest.splitlines()]
-        return self.process.returncode
-
-
-@pytest.fixture
-def server(workplace: Path) -> Iterator[Server]:
-    server = Server("--default-model", "points")
-    yield server
-    if server.process.poll() is None:
-        server.process.kill()
-    server.process.communicate()
 
 
 def test_it_serves_bundles_of_the_working_directory_and_sigterm_ends_it_with_0(server: Server) -> None:
@@ -84,34 +33,6 @@ def test_it_serves_bundles_of_the_working_directory_and_sigterm_ends_it_with_0(s
     assert server.lines[-1]["event"] == "stopped"
 
 
-def test_sigterm_finishes_what_was_admitted(server: Server) -> None:
-    answers: list[httpx.Response] = []
-    url = f"{server.url}/sample?n=100000&format=npz&method=prior"
-    asking = threading.Thread(target=lambda: answers.append(httpx.post(url, timeout=120)))
-    with httpx.Client(base_url=server.url, timeout=60) as probe:
-        asking.start()
-        while "winnow_queue_rows 0.0" in probe.get("/metrics").text:
-            assert asking.is_alive(), "the request was over before the signal"
-    assert server.stop() == 0
-    asking.join()
-    with np.load(BytesIO(answers[0].content)) as arrays:
-        assert arrays["points"].shape == (100_000, 2)
-
-
-def test_sigterm_does_not_wait_for_a_body_that_trickles_in(server: Server) -> None:
-    host, _, port = server.url.removeprefix("http://").rpartition(":")
-    head = "POST /decode HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
-    with socket.create_connection((host, int(port)), timeout=60) as wire:
-        wire.sendall(f"{head}{{".encode())
-        time.sleep(0.3)
-        asked = time.monotonic()
-        server.process.send_signal(signal.SIGTERM)
-        answer = wire.recv(65_536)
-        assert answer.startswith(b"HTTP/1.1 503") and b"retry-after: " in answer.lower() and b"draining" in answer
-    assert server.process.wait(timeout=60) == 0
-    assert time.monotonic() - asked < 20, "the grace period is 30 s"
-
-
 def test_a_seed_gives_the_same_bytes_with_and_without_a_server(server: Server, workplace: Path) -> None:
     for fmt in ("png", "npz", "json"):
         offline = ["sample", "points", "-n", "40", "--seed", "6", "--out"]
@@ -125,12 +46,6 @@ def test_a_seed_gives_the_same_bytes_with_and_without_a_server(server: Server, w
         for document in documents:
             del document["fingerprint"]  # the thread counts may differ
         assert documents[0] == documents[1]
-
-
-def write_keys(*names: str) -> None:
-    """A keys file in the working directory; the secret of each key is its name."""
-    lines = (f"{name}:{hashlib.sha256(name.encode()).hexdigest()}\n" for name in names)
-    Path("keys").write_text("".join(lines))
 
 
 def test_keys_are_asked_for_and_read_again_on_sighup(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,12 +91,6 @@ def refused(*arguments: str) -> str:
     result = subprocess.run(**command("serve", *arguments), timeout=60, check=False)
     assert result.returncode == 2, result.stderr
     return one_line(result.stderr)
-
-
-def one_line(error: str) -> str:
-    assert error.startswith("winnow: ")
-    assert error.count("\n") == 1
-    return error
 
 
 def break_bundle(name: str) -> None:
@@ -245,50 +154,3 @@ def test_no_bundle_that_loads_is_refused(workplace: Path) -> None:
     break_bundle("other")
     break_bundle("points")
     assert "is broken" in refused("--bind", "127.0.0.1:0")
-
-
-def test_sigterm_while_it_still_loads_is_a_clean_end(workplace: Path) -> None:
-    process = subprocess.Popen(**command("serve", "--bind", "127.0.0.1:0"))
-    assert process.stderr is not None
-    assert "model loaded" in process.stderr.readline()
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert process.returncode == 0
-
-
-SIGNAL_AT_THE_FIRST_IMPORT = """
-import os, signal, sys, types
-from winnow.cli import main
-
-class Slow(types.ModuleType):
-    def __getattr__(self, name):
-        os.kill(os.getpid(), signal.SIGTERM)
-
-sys.modules["service.http.server"] = Slow("service.http.server")
-signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as for process 1 of a container
-sys.exit(main(["serve"]))
-"""
-
-
-def test_sigterm_before_torch_is_imported_is_a_clean_end(workplace: Path) -> None:
-    options = command()
-    options["args"] = [sys.executable, "-c", SIGNAL_AT_THE_FIRST_IMPORT]
-    process = subprocess.run(**options, timeout=60, check=False)
-    assert process.returncode == 0, process.stderr
-
-
-def test_what_outlives_the_grace_period_is_cut_off_and_the_end_is_clean(workplace: Path) -> None:
-    (workplace / "winnow.toml").write_text("[http]\ngrace_seconds = 1.1\n")
-    server = Server("--default-model", "points", "--config", "winnow.toml", "--batch-rows", "1")
-    with httpx.Client(base_url=server.url, timeout=60) as probe:
-        url = f"{server.url}/sample?n=100000&format=npz&method=prior"
-        answers: list[httpx.Response] = []
-        asking = threading.Thread(target=lambda: answers.append(httpx.post(url, timeout=60)))
-        asking.start()
-        while "winnow_queue_rows 0.0" in probe.get("/metrics").text:
-            assert asking.is_alive(), "the request was over before the signal"
-    assert server.stop() == 0
-    asking.join()
-    assert answers[0].json()["code"] == "draining"
-    assert answers[0].headers["retry-after"] == "1", "nothing of the grace period is left"
-    assert "traceback" not in str(server.lines)

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from test_serve import Server, one_line
+from served import Server, one_line
 
 from winnow.cli import main
 
