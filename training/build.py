@@ -90,6 +90,7 @@ RECIPES = {
         True,
         ("least-squares", "energy-least-squares", "energy-ladder", "energy", "energy-laplace", "energy-ratio"),
         ClassifierConfig(steps=1_000, critic_steps=500),
+        rows_per_real=30,
     ),
 }
 EMBEDDED = ("fashion-mnist", "mnist", "gaussians-25", "swiss-roll", "digits")
