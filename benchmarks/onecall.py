@@ -21,8 +21,7 @@ import numpy as np
 import torch
 
 from models.bundle import Bundle, load_bundle
-from service.engine.decoding import check_finite
-from service.engine.onecall import Decode, Whole, as_it_is, one_call
+from service.engine.onecall import Decode, Whole, as_it_is, one_call, rows_of
 from service.engine.rows import Pixels
 from service.engine.sizing import rows_for
 from service.engine.warmup import probe_latents
@@ -62,10 +61,8 @@ def compiled(bundle: Bundle, probe: torch.Tensor) -> Decode:
 
     def run(latents: torch.Tensor) -> Pixels:
         with torch.inference_mode():
-            finite, rows = module(latents)
-        check_finite(finite)
-        pixels: Pixels = rows.cpu().numpy()
-        return pixels
+            found = module(latents)
+        return rows_of(*found)
 
     run(probe)
     return run

@@ -72,9 +72,14 @@ def _traced(bundle: Bundle, probe: torch.Tensor) -> Decode:
     def run(latents: torch.Tensor) -> Pixels:
         # Without the optimiser: it watches the first calls and changes the code, and maybe the bits, afterwards.
         with torch.inference_mode(), optimized_execution(False):
-            finite, rows = module(latents)
-        check_finite(finite)
-        pixels: Pixels = rows.cpu().numpy()
-        return pixels
+            found = module(latents)
+        return rows_of(*found)
 
     return run
+
+
+def rows_of(finite: torch.Tensor, rows: torch.Tensor) -> Pixels:
+    """What ``Whole`` gave, on the CPU. Raises FloatingPointError."""
+    check_finite(finite)
+    pixels: Pixels = rows.cpu().numpy()
+    return pixels
