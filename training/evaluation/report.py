@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -55,7 +56,8 @@ DEFAULT_OPTIONS = Options()
 
 
 def spaces_of(bundle: Bundle, features: Extractor | None = None, independent: Extractor | None = None) -> list[Space]:
-    """The feature spaces to judge ``bundle`` in, the independent one last; raw coordinates where there is none.
+    """The feature spaces to judge ``bundle`` in, the independent one last; raw coordinates where there is none. Two
+    networks of one architecture are told apart by their roles.
 
     ``features``, ``independent``: networks in the place of the bundle's own. Raises TrainingRefused for one network
     twice, and for larger images without any: distances between pixels miss what is like what, and take gigabytes.
@@ -77,6 +79,8 @@ def spaces_of(bundle: Bundle, features: Extractor | None = None, independent: Ex
             f"{bundle.name} makes images of shape {output.shape} and has no feature network to judge them in: give "
             "--features PATH, or run winnow train features; winnow train weights takes --no-gate, too"
         )
+    names = Counter(space.name for space in spaces)  # rows of samples are kept by the space's name
+    spaces = [replace(s, name=f"{s.name}-{s.role}") if names[s.name] > 1 else s for s in spaces]
     return spaces or [Space("raw", "training", None)]
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.bundle import save_bundle
+from models.bundle import load_bundle, save_bundle
 from models.features import ChannelFeatures
 from models.generators.cnn28 import Cnn28Generator
 from models.importance import ImportanceNetwork
 from models.manifest import ImportanceSpec, Manifest, NetworkSpec, OutputSpec, PriorSpec
 from training.data.dataset import Dataset
 from training.data.synthetic import stacked
+from training.evaluation.report import evaluate
 from training.pipeline import NO_HASH
 from training.reproduce import images, measure
 from training.reproduce import stacked as table
@@ -36,6 +37,9 @@ def stacked_bundle(folder: Path) -> Path:
         "generator": NetworkSpec(architecture="cnn28-generator", config=small, sha256=NO_HASH),
         "importance": NetworkSpec(architecture="importance-mlp", config=importance.config, sha256=NO_HASH),
         "features": NetworkSpec(architecture="channel-features", config={"body": "lenet"}, sha256=NO_HASH),
+        "features_independent": NetworkSpec(
+            architecture="channel-features", config={"body": "residual"}, sha256=NO_HASH
+        ),
     }
     manifest = Manifest(
         name="stacked",
@@ -47,22 +51,43 @@ def stacked_bundle(folder: Path) -> Path:
         networks=specs,  # type: ignore[arg-type]
         importance=ImportanceSpec(head="bounded", cap=3.0, objective="none"),
     )
-    networks = {"generator": generator, "importance": importance, "features": ChannelFeatures("lenet")}
+    networks = {
+        "generator": generator,
+        "importance": importance,
+        "features": ChannelFeatures("lenet"),
+        "features_independent": ChannelFeatures("residual").eval(),
+    }
     save_bundle(folder, manifest, networks)  # type: ignore[arg-type]
     return folder
+
+
+def stacked_noise(rows: int) -> Dataset:
+    rng = torch.Generator().manual_seed(0)
+    digits = torch.randint(0, 255, (rows, 1, 28, 28), generator=rng, dtype=torch.uint8)
+    return stacked(Dataset("mnist", digits, torch.randint(10, (rows,), generator=rng)), rows, 0)
+
+
+def test_a_report_tells_two_networks_of_one_architecture_apart(tmp_path: Path) -> None:
+    bundle, data = load_bundle(stacked_bundle(tmp_path)), stacked_noise(200)
+    report = evaluate(bundle, data, data.subset(torch.arange(60)), 0, torch.device("cpu"))
+    assert [(space["name"], space["role"]) for space in report["spaces"]] == [
+        ("channel-features-training", "training"),
+        ("channel-features-independent", "independent"),
+    ]
+    first, second = (space["methods"]["latentrs"]["fid"]["mean"] for space in report["spaces"])
+    assert first != second
+    assert report["quoted_space"] == "channel-features-independent"
 
 
 def test_the_table_is_made_on_a_given_bundle_and_says_what_the_bundle_cannot_do(
     tiny: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rng = torch.Generator().manual_seed(0)
-    digits = torch.randint(0, 255, (400, 1, 28, 28), generator=rng, dtype=torch.uint8)
-    data = stacked(Dataset("mnist", digits, torch.randint(10, (400,), generator=rng)), 400, 0)
+    data = stacked_noise(400)
     for module in (images, table):
         monkeypatch.setattr(module, "load", lambda name, split: data)
     options = Options(tiny.keep, tiny.device, tiny.effort, bundle=stacked_bundle(tiny.keep / "bundle"), rows=120)
     text = table.regenerate(options)
-    assert "### channel-features (to be quoted)" in text
+    assert "### channel-features-independent (to be quoted)" in text
     assert "Not measured: drs (the bundle lacks " in text and "jbt (the bundle lacks " in text
     assert "FID, paper" in text and "| prior | 594.2 ± 8.2 |" in text.replace("594 ± 8 ", "594.2 ± 8.2 ")
     counted = [line for line in text.splitlines() if " of 1,000 | " in line]
