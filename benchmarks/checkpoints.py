@@ -44,7 +44,7 @@ def trained(args: argparse.Namespace, step: int, config: WeightsConfig) -> Path:
 
 def table(args: argparse.Namespace) -> str:
     """One line a generator, in the space that is quoted."""
-    config = WEIGHTS_PRESETS[default_objective(load_bundle(args.bundle).manifest.output.kind)]
+    config = WEIGHTS_PRESETS[default_objective(load_bundle(args.bundle).manifest.output)]
     lines = [list(TITLES), ["---"] * len(TITLES)]
     for step in args.steps:
         spaces, found, _ = compare([load_bundle(trained(args, step, config), CPU)], args.data, args.rows, args.seed)
@@ -76,7 +76,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rows", type=whole(2 * GROUPS), default=60_000, help="latents (default: 60000)")
     parser.add_argument("--seed", type=whole(0), default=0)
     parser.add_argument("--threads", type=whole(1))
-    parser.add_argument("--out", type=Path, help="page with the marker of this program, as docs/results.md")
+    parser.add_argument("--out", type=Path, help="page with a marker of this program and data set, as docs/results.md")
     args = parser.parse_args(arguments)
     there = snapshots(args.run)
     if missing := [step for step in args.steps if step not in there]:
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parse(arguments)
     if args.threads:
         torch.set_num_threads(args.threads)
-    publish(args.out, PROGRAM, lambda: table(args))
+    publish(args.out, f"{PROGRAM} --data {args.data}", lambda: table(args))
     return 0
 
 

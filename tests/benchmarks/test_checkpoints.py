@@ -15,7 +15,7 @@ from training.data.catalog import load
 from training.data.dataset import Dataset
 from training.gan import train_gan
 from training.metrics.intervals import Interval
-from training.presets import GAN_PRESETS, WEIGHTS_PRESETS, default_objective
+from training.presets import DEFAULT_FOR_IMAGES, GAN_PRESETS, WEIGHTS_PRESETS
 from training.weights.cases import sized
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "digits"
@@ -32,7 +32,7 @@ def run(tmp_path: Path) -> Path:
 def test_every_snapshot_has_its_line_and_a_second_run_trains_nothing(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name = default_objective("image")
+    name = DEFAULT_FOR_IMAGES
     monkeypatch.setitem(WEIGHTS_PRESETS, name, replace(sized(WEIGHTS_PRESETS[name], 25), pool_rows=2_000))
     monkeypatch.setattr(weighted, "ENERGY_ROWS", 500)
     told = ["--run", str(run), "--bundle", str(BUNDLE), "--data", "digits", "--steps", "2", "4", "--rows", "600",

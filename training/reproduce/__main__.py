@@ -1,7 +1,7 @@
 """The papers' tables, made again on generators trained here.
 
     python -m training.reproduce table1|figure2|mixtures|mnist|fashion-mnist|stacked-mnist|sweeps
-        [--out docs/results.md] [--keep runs/reproduce] [--objective energy-ratio] [--device auto] [--quick]
+        [--out docs/results.md] [--keep runs/reproduce] [--objective transport] [--device auto] [--quick]
         [--bundle FOLDER] [--rows N]
 
 Every step is kept below --keep: the same command, run again, goes on where it was stopped. --out replaces what stands
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from training.device import choose_device
 from training.pages import publish
-from training.presets import DEFAULT_OBJECTIVE
+from training.presets import DEFAULT_FOR_PLANE
 from training.refusals import EXPECTED
 from training.reproduce import figure2, images, mixtures, stacked, sweeps, table1
 from training.reproduce.options import FULL, OBJECTIVES, QUICK, Options
@@ -47,7 +47,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--keep", type=Path, default=Path("runs/reproduce"), help="folder for what is trained and drawn"
     )
-    parser.add_argument("--objective", choices=tuple(OBJECTIVES), default=DEFAULT_OBJECTIVE, help="of the 2-D tables")
+    parser.add_argument(
+        "--objective", choices=tuple(OBJECTIVES), help=f"of the 2-D tables (default: {DEFAULT_FOR_PLANE})"
+    )
     parser.add_argument("--bundle", type=Path, help="generator and networks of an image table")
     parser.add_argument("--rows", type=int, help="samples a method of an image table (default: the test split)")
     parser.add_argument("--quick", action="store_true", help="tiny rows and steps, to see that it runs")
@@ -56,7 +58,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if args.table not in WITH_BUNDLE and (args.bundle or args.rows):
         parser.error(f"--bundle and --rows belong to {', '.join(WITH_BUNDLE)}; {args.table} trains its own generators")
-    if args.table in ("mnist", "fashion-mnist") and args.objective != DEFAULT_OBJECTIVE:
+    if args.table in WITH_BUNDLE and args.objective:
         parser.error(f"--objective: the weights of {args.table} are those of its bundle")
     if args.rows is not None and args.rows < 1:
         parser.error(f"--rows must be at least 1, not {args.rows}")
@@ -71,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         device = choose_device(args.device, args.threads)
         effort = QUICK if args.quick else FULL
-        options = Options(args.keep, device, effort, args.objective, args.bundle, args.rows)
+        options = Options(args.keep, device, effort, args.objective or DEFAULT_FOR_PLANE, args.bundle, args.rows)
         publish(args.out, program, lambda: TABLES[args.table](options))
     except EXPECTED as error:
         print(f"{program}: {error}", file=sys.stderr)

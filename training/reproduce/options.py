@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from training.classifier import ClassifierConfig
-from training.presets import DEFAULT_OBJECTIVE, WEIGHTS_PRESETS
-from training.weights.config import EnergyConfig, EnergyRatioConfig, WeightsConfig
+from training.presets import DEFAULT_FOR_PLANE, WEIGHTS_PRESETS
+from training.weights.config import EnergyConfig, EnergyRatioConfig, TransportConfig, WeightsConfig
 
 SEED = 40_000
 """Of what is drawn for tables; benchmarks.methods uses it too, so that both find each other's draws below --keep."""
@@ -18,8 +18,8 @@ SEED = 40_000
 @dataclass(frozen=True)
 class Effort:
     """Rows, steps and blocks. ``gan_steps`` None: those of the GAN's preset. ``real_rows``: data that w reads.
-    ``mode_rows``: samples that the modes of Stacked MNIST are counted in, 26,000 in the literature. ``folder``: below
-    --keep, for efforts never go on from each other's work.
+    ``program_rows``: of each transport program. ``mode_rows``: samples that the modes of Stacked MNIST are counted in,
+    26,000 in the literature. ``folder``: below --keep, for efforts never go on from each other's work.
 
     A block of 1,000 is the n at which the papers' 2-D numbers fit (see W2 in published); ten make a test split.
     """
@@ -31,8 +31,9 @@ class Effort:
     gan_steps: int | None = None
     weight_steps: int = 1_500
     ratio_steps: int = 4_000
-    pool_rows: int = 30_000
-    real_rows: int = 20_000
+    pool_rows: int = 200_000
+    real_rows: int = 60_000
+    program_rows: int = 1_000
     mode_rows: int = 26_000
     attainable_steps: int = 150
     classifier: ClassifierConfig = field(
@@ -51,6 +52,7 @@ QUICK = Effort(
     ratio_steps=20,
     pool_rows=1_000,
     real_rows=1_000,
+    program_rows=40,
     mode_rows=200,
     attainable_steps=20,
     classifier=ClassifierConfig(steps=500, critic_steps=10, lr=5e-3, held_out_rows=1_000, validate_every=100),
@@ -71,7 +73,7 @@ class Options:
     keep: Path
     device: torch.device
     effort: Effort = FULL
-    objective: str = DEFAULT_OBJECTIVE
+    objective: str = DEFAULT_FOR_PLANE
     bundle: Path | None = None
     rows: int | None = None
 
@@ -86,6 +88,8 @@ class Options:
         if isinstance(config.objective, EnergyRatioConfig):
             ratio = replace(config.objective.ratio, steps=self.effort.ratio_steps)
             config = replace(config, objective=replace(config.objective, ratio=ratio))
+        if isinstance(config.objective, TransportConfig):
+            config = replace(config, objective=replace(config.objective, real_rows=self.effort.program_rows))
         return replace(
             config,
             hidden=hidden,

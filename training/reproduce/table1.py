@@ -7,11 +7,12 @@ from pathlib import Path
 from models.bundle import Bundle, load_bundle
 from training.data.catalog import load
 from training.data.dataset import Dataset
+from training.pilot.add import tune_ascents
 from training.reproduce import page, published
 from training.reproduce.attainable import Attainable, attainable
 from training.reproduce.measure import Measured, Row, measure, together
-from training.reproduce.options import Options
-from training.reproduce.subject import generator_of, steps_of, train, with_baselines, with_weights
+from training.reproduce.options import SEED, Options
+from training.reproduce.subject import generator_of, part_of, steps_of, train, with_baselines, with_weights
 
 PRESETS = {"swiss-roll": "dot-swiss-roll", "gaussians-25": "dot-gaussians-25"}
 TITLES = {"swiss-roll": "Swiss roll", "gaussians-25": "25 Gaussians"}
@@ -50,6 +51,7 @@ def whole(name: str, data: tuple[Dataset, Dataset], options: Options) -> tuple[M
     preset = PRESETS[name]
     base = with_baselines(generator_of(preset, options), data[0], options)
     weighted = with_weights(base, preset, data[0], options, HIDDEN)
+    tune_ascents(weighted, part_of(data[0], options), SEED, options.device)
     n, blocks = options.effort.block_rows * options.effort.blocks, options.effort.blocks
     latent = load_bundle(weighted, options.device)
     first = measure(load_bundle(base, options.device), BASELINES, data, options, n, blocks)
@@ -89,11 +91,13 @@ def checkpoint(name: str, step: int, data: tuple[Dataset, Dataset], options: Opt
 def _facts(name: str, measured: Measured, options: Options) -> str:
     bundle: Bundle = load_bundle(_final(name, options))
     assert bundle.manifest.calibration is not None
+    defaults = bundle.manifest.defaults
     return page.facts({
         "n": measured.table.block_rows,
         "blocks": options.effort.blocks,
         "training seeds": 1,
         "objective": options.objective,
+        "steps of latentga, latentrsga": ", ".join(str(defaults[name]["steps"]) for name in ("latentga", "latentrsga")),
         "weights' effective sample size": f"{bundle.manifest.calibration.effective_sample_size:.2f}",
         "generator": bundle.manifest.description.rstrip("."),
     })  # fmt: skip
