@@ -104,7 +104,7 @@ def test_the_page_of_results_has_a_place_for_every_table(table: str) -> None:
         (["table1", "--bundle", "x"], "table1 trains its own generators"),
         (["mixtures", "--rows", "5"], "mixtures trains its own generators"),
         (["mnist", "--objective", "transport"], "are those of its bundle"),
-            (["stacked-mnist", "--objective", "energy"], "are those of its bundle"),
+        (["stacked-mnist", "--objective", "energy"], "are those of its bundle"),
         (["mnist", "--rows", "0"], "must be at least 1"),
         (["table1", "--quick", "--out", "page.md"], "mean nothing"),
         (["table1", "--objective", "none"], "invalid choice: 'none'"),
