@@ -22,7 +22,7 @@ from service.engine.accounts import Accounts
 from service.engine.catalog import Catalog
 from service.engine.decoding import Decoder
 from service.engine.devices import choose_devices, keep_bits
-from service.engine.errors import Draining, GenerationFailed, Overloaded
+from service.engine.errors import DeviceStopped, Draining, Overloaded
 from service.engine.evaluations import Work, check_latents, check_possible
 from service.engine.jobs import Job, SampleJob
 from service.engine.loop import DeviceLoop
@@ -141,8 +141,9 @@ class Engine:
         ``choice``: what ``resolve`` made of it, so that what was said of it before holds whatever was loaded since.
         ``lease``: without it the answer's memory is the caller's own affair once the future has it.
 
-        Raises EngineError (what ``resolve`` raises, Overloaded, Draining), ValueError for n, seed, offset or timeout
-        out of range. The future raises Stalled, GenerationFailed, DeadlineExceeded, OutOfMemory or Draining.
+        Raises EngineError (what ``resolve`` raises, Overloaded, Draining, DeviceStopped), ValueError for n, seed,
+        offset or timeout out of range. The future raises Stalled, GenerationFailed, DeadlineExceeded, OutOfMemory,
+        Draining or DeviceStopped.
         """
         job = self._job(request, choice, lease=lease)
         self._admit(job)
@@ -267,7 +268,7 @@ class Engine:
             loop.run()
         except BaseException:
             logger.critical("the device loop has stopped", exc_info=True)
-            loop.abandon(GenerationFailed("The device loop has stopped; the server must be restarted."))
+            loop.abandon(DeviceStopped("The device loop has stopped; the server must be restarted."))
 
 
 def _bind(served: Served, method: str, parameters: Parameters, seeded: bool) -> tuple[Sampler, ...]:

@@ -104,6 +104,12 @@ class GenerationFailed(EngineError):
     code = "generation_failed"
 
 
+class DeviceStopped(EngineError):
+    """A device loop has ended by a mistake of ours: only a restart helps."""
+
+    code = "device_stopped"
+
+
 class CatalogError(EngineError):
     """Nothing can be served; the message says what to do."""
 

@@ -8,7 +8,15 @@ from time import perf_counter
 
 from service.engine.accounts import Accounts
 from service.engine.decoding import is_out_of_memory
-from service.engine.errors import DeadlineExceeded, Draining, EngineError, GenerationFailed, Stalled, first_line
+from service.engine.errors import (
+    DeadlineExceeded,
+    DeviceStopped,
+    Draining,
+    EngineError,
+    GenerationFailed,
+    Stalled,
+    first_line,
+)
 from service.engine.evaluations import LatentJob
 from service.engine.jobs import Job, SampleJob
 from service.engine.outcomes import Turn, no_room
@@ -31,7 +39,7 @@ class DeviceLoop:
         while self._next_turn():
             pass
 
-    def abandon(self, error: Exception) -> None:
+    def abandon(self, error: DeviceStopped | Draining) -> None:
         """It has stopped. Books last: what is wrong may be wrong with them."""
         for job in self._queue.abandon(error):
             self._accounts.wasted(job, "cancelled" if job.future.cancelled() else "failed")

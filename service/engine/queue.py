@@ -14,7 +14,7 @@ from math import inf
 from typing import Any, TypeVar
 
 from service.engine.admission import Line, Speeds, retry_after
-from service.engine.errors import DeadlineExceeded, DeadlineTooShort, Draining, Overloaded
+from service.engine.errors import DeadlineExceeded, DeadlineTooShort, DeviceStopped, Draining, Overloaded
 from service.engine.jobs import Job
 from service.engine.memory import Lease, ResultMemory
 from service.engine.options import EngineOptions
@@ -52,7 +52,7 @@ class JobQueue:
         self._asked: set[Future[Any]] = set()  # chores that are not done
         self._changed = threading.Condition()
         self._closed = self._cut_off = False
-        self._stopped: Exception | None = None  # what a device loop stopped with
+        self._stopped: DeviceStopped | Draining | None = None  # what a device loop stopped with
         self._waiting_rows = 0
         self.memory = ResultMemory(options.result_bytes)
         self._speeds = Speeds()
@@ -184,7 +184,7 @@ class JobQueue:
         for future in asked:
             _settle(future, error=Draining("The server is shutting down and its grace period is over."))
 
-    def abandon(self, error: Exception) -> list[Job]:
+    def abandon(self, error: DeviceStopped | Draining) -> list[Job]:
         """The device loop is gone: nobody shall wait for it, and no other device do what was queued. The jobs that are
         over with it, for whoever keeps the books to end."""
         with self._changed:
@@ -224,7 +224,7 @@ class JobQueue:
 
     def _refuse_closed(self) -> None:
         if self._stopped is not None:
-            raise self._stopped
+            raise type(self._stopped)(*self._stopped.args)  # anew: one exception would hold on to all its callers
         if self._closed:
             raise Draining("The server is shutting down and takes no new work.")
 

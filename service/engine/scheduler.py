@@ -30,7 +30,7 @@ QUANTUM_SECONDS = 0.002
 # images of 28x28. Its rows may be as expensive as a method makes them, and everybody in the batch waits for them.
 FILLING_DEBT_SECONDS = 0.03
 # What those that leave in debt may take of the device's time before the others get it back, and how much of that may be
-# saved up: four batches on a CPU. Single samples beside a large request wait for the batch that runs and for each
+# saved up: eight batches on a CPU. Single samples beside a large request wait for the batch that runs and for each
 # other, until they take a quarter of the time.
 FORGIVEN_PART = 1 / 4
 FORGIVEN_SECONDS = 0.1
@@ -129,6 +129,8 @@ class Scheduler:
         if self._ring[0] is ticket:
             self._credited = False
         self._ring.remove(ticket)
+        if not self._ring:
+            return
         debt = max(0.0, -ticket.deficit)
         forgiven = min(debt, self._forgiven)
         self._forgiven -= forgiven

@@ -53,6 +53,7 @@ CODES: dict[str, tuple[int, str]] = {
     "model_broken": (503, "The model could not be loaded"),
     "overloaded": (503, "The server is full"),
     "draining": (503, "The server is shutting down"),
+    "device_stopped": (503, "The server must be restarted"),
     "too_many_connections": (503, "Too many connections"),
     "out_of_memory": (503, "There is no memory for it"),
     "deadline_exceeded": (504, "The time that the request allowed is over"),

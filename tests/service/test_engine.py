@@ -18,7 +18,7 @@ from sampling.methods import bind
 from sampling.sampler import BlockSizes
 from sampling.seeded import SEEDED_SIZES, draw_seeded
 from service.engine.engine import Engine
-from service.engine.errors import Draining, GenerationFailed, Overloaded
+from service.engine.errors import DeviceStopped, Draining, GenerationFailed, Overloaded
 from service.engine.rows import SampleRequest, Samples
 
 Start = Callable[..., Engine]
@@ -260,7 +260,7 @@ def test_nobody_waits_for_a_device_loop_that_is_gone(start: Start, monkeypatch: 
         raise AssertionError("a mistake in the loop itself")
 
     monkeypatch.setattr(engine._loops[0], "_note_start", mistake)
-    with pytest.raises(GenerationFailed, match="restarted"):
+    with pytest.raises(DeviceStopped, match="restarted"):
         draw(engine, n=1)
     engine._threads[0].join(timeout=60)
     assert engine.unready() == "the loop of device cpu has stopped"
@@ -278,7 +278,7 @@ def test_the_books_of_a_device_loop_that_is_gone_are_closed(
     monkeypatch.setattr(engine._queue, "worked", mistake)
     futures = [engine.submit(SampleRequest(5 * BATCH, "points", method, seed)) for method in ("prior", "picky")]
     for future in futures:
-        with pytest.raises(GenerationFailed, match="restarted"):
+        with pytest.raises(DeviceStopped, match="restarted"):
             future.result(timeout=60)
     engine._threads[0].join(timeout=60)
     assert engine.metrics.value("winnow_decoded_rows_total", model="points") > 0

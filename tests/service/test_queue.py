@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from service.engine.errors import DeadlineExceeded, DeadlineTooShort, Draining, GenerationFailed, Overloaded
+from service.engine.errors import DeadlineExceeded, DeadlineTooShort, DeviceStopped, Draining, Overloaded
 from service.engine.jobs import Job
 from service.engine.options import EngineOptions
 from service.engine.outbox import Outbox
@@ -111,7 +111,7 @@ TestQueue = QueueMachine.TestCase
 
 def test_nobody_does_what_was_queued_for_a_loop_that_is_gone() -> None:
     queue, done = JobQueue(EngineOptions(), Metrics(), lambda: 0.0, devices=2), list[int]()
-    error = GenerationFailed("The device loop has stopped.")
+    error = DeviceStopped("The device loop has stopped.")
     chore = queue.chore(lambda: done.append(1))
     job = ToyJob(n=3, served=served, kind=0, lane=LANE, admitted=0.0)
     queue.submit(job)
@@ -119,9 +119,12 @@ def test_nobody_does_what_was_queued_for_a_loop_that_is_gone() -> None:
     assert chore.exception(timeout=0) is job.future.exception(timeout=0) is error
     assert queue.next() is None
     assert queue.abandon(error) == done == [], "the other loop may stop, too"
+    raised: list[Exception] = [error]
     for newcomer in (lambda: queue.submit(job), lambda: queue.chore(lambda: None)):
-        with pytest.raises(GenerationFailed, match="has stopped"):
+        with pytest.raises(DeviceStopped, match="has stopped") as refusal:
             newcomer()
+        raised.append(refusal.value)
+    assert len({id(each) for each in raised}) == 3, "one exception for all would hold on to every caller"
 
 
 class Room:

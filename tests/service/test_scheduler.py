@@ -243,6 +243,34 @@ def test_where_a_batch_holds_one_row_single_samples_wait_for_no_bulk_but_the_bat
     assert 2 < quantiles(waited, n=100)[98] < 3.2
 
 
+def singles_before_bulk(alone: int) -> int:
+    """How many single samples, always one there, go before a large request that comes when ``alone`` have gone by."""
+    scheduler, lane, seconds = Scheduler(), Lane("images", 1), 0.022
+
+    def turn() -> Ticket:
+        (share,) = scheduler.next_batch()
+        scheduler.charge(share.ticket, seconds)
+        if share.ticket is not bulk:
+            scheduler.leave(share.ticket)
+        return share.ticket
+
+    bulk = Ticket(10**9, lane)
+    for _ in range(alone):
+        scheduler.admit(Ticket(1, lane))
+        turn()
+    scheduler.admit(bulk)
+    assert turn() is bulk
+    for gone in range(100):
+        scheduler.admit(Ticket(1, lane))
+        if turn() is bulk:
+            return gone
+    raise AssertionError("it starves")
+
+
+def test_what_is_forgiven_is_not_used_up_by_samples_that_nobody_else_waits_for() -> None:
+    assert singles_before_bulk(alone=20) == singles_before_bulk(alone=0) > 2
+
+
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.integers(1, 60), st.integers(1, 2))
 def test_when_time_is_short_as_many_are_done_as_can_be(rows: list[int], batches: int, lanes: int) -> None:
