@@ -51,7 +51,7 @@ def table(args: argparse.Namespace) -> str:
         ours, best = (changes[-1] for changes in found)
         lines.append([f"{step:,}", *cells(ours, best)])
     table_lines = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{args.run.parent.name}, `{config.name}`, {spaces[-1]}, {args.rows:,} latents.\n\n{table_lines}"
+    return f"{args.data}, `{config.name}`, {spaces[-1]}, {args.rows:,} latents.\n\n{table_lines}"
 
 
 def cells(ours: Change, best: Change) -> list[str]:

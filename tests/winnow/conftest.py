@@ -43,8 +43,5 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def server(workplace: Path) -> Iterator[Server]:
-    server = Server("--default-model", "points")
-    yield server
-    if server.process.poll() is None:
-        server.process.kill()
-    server.process.communicate()
+    with Server("--default-model", "points") as server:
+        yield server

@@ -45,6 +45,15 @@ class Server:
             pytest.fail(f"it never listened: {self.lines}")
         self.url = self.lines[-1]["url"]
 
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Gone, whatever a test made of it."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         _, rest = self.process.communicate(timeout=60)

@@ -85,15 +85,18 @@ def test_a_device_that_hangs_keeps_neither_an_admin_call_nor_the_process(workpla
     (workplace / "winnow.toml").write_text("[http]\ngrace_seconds = 1.0\n[auth]\nkeys_file = 'keys'\n")
     write_keys("root")
     (workplace / "keys").write_text((workplace / "keys").read_text().strip() + " admin\n")
-    server = Server("--default-model", "points", "--config", "winnow.toml", prelude=HANGING_DEVICE)
     answers: dict[str, httpx.Response] = {}
-    with httpx.Client(base_url=server.url, timeout=60, headers={"Authorization": "Bearer root"}) as client:
+    with (
+        Server("--default-model", "points", "--config", "winnow.toml", prelude=HANGING_DEVICE) as server,
+        httpx.Client(base_url=server.url, timeout=60, headers={"Authorization": "Bearer root"}) as client,
+    ):
 
         def ask(method: str, path: str) -> None:
             answers[method] = client.request(method, path)
 
         asking = [
-            threading.Thread(target=ask, args=call) for call in (("POST", "/sample"), ("DELETE", "/admin/models/other"))
+            threading.Thread(target=ask, args=call, daemon=True)
+            for call in (("POST", "/sample"), ("DELETE", "/admin/models/other"))
         ]
         asking[0].start()
         while "winnow_queue_requests 1.0" not in client.get("/metrics").text:
@@ -116,16 +119,16 @@ def test_a_device_that_hangs_keeps_neither_an_admin_call_nor_the_process(workpla
 
 def test_what_outlives_the_grace_period_is_cut_off_and_the_end_is_clean(workplace: Path) -> None:
     (workplace / "winnow.toml").write_text("[http]\ngrace_seconds = 1.1\n")
-    server = Server("--default-model", "points", "--config", "winnow.toml", "--batch-rows", "1")
-    with httpx.Client(base_url=server.url, timeout=60) as probe:
+    arguments = ("--default-model", "points", "--config", "winnow.toml", "--batch-rows", "1")
+    with Server(*arguments) as server, httpx.Client(base_url=server.url, timeout=60) as probe:
         url = f"{server.url}/sample?n=100000&format=npz&method=prior"
         answers: list[httpx.Response] = []
-        asking = threading.Thread(target=lambda: answers.append(httpx.post(url, timeout=60)))
+        asking = threading.Thread(target=lambda: answers.append(httpx.post(url, timeout=60)), daemon=True)
         asking.start()
         while "winnow_queue_rows 0.0" in probe.get("/metrics").text:
             assert asking.is_alive(), "the request was over before the signal"
-    assert server.stop() == 0
-    asking.join()
+        assert server.stop() == 0
+        asking.join()
     assert answers[0].json()["code"] == "draining"
     assert answers[0].headers["retry-after"] == "1", "nothing of the grace period is left"
     assert "traceback" not in str(server.lines)

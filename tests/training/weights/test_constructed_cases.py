@@ -33,8 +33,10 @@ def points(dim: int) -> OutputSpec:
     return OutputSpec(kind="points", shape=(dim,))
 
 
-def test_transport_is_the_default_only_where_it_fails_no_case() -> None:
-    assert [default_objective(points(dim)) for dim in (2, 8, 9, 64)] == ["transport"] * 2 + ["energy-ratio"] * 2
+def test_the_default_depends_on_the_kind_of_samples_and_on_their_dimensions() -> None:
+    assert [default_objective(points(dim)) for dim in (1, 2, 3, 64)] == ["energy-ratio", "transport"] + [
+        "energy-ratio"
+    ] * 2
     assert {default_objective(image(dim)) for dim in (2, 64)} == {"energy-least-squares"}
 
 
