@@ -20,7 +20,7 @@ class Stop(Exception):
     ("bundle", "given", "expected"),
     [
         ("digits", [], "energy-least-squares"),
-        ("gaussians-25", [], "transport"),
+        ("gaussians-25", [], "energy-ratio"),
         ("digits", ["--objective", "energy"], "energy"),
     ],
 )

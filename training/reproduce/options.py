@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from training.classifier import ClassifierConfig
-from training.presets import DEFAULT_FOR_PLANE, WEIGHTS_PRESETS
+from training.presets import OF_THE_PLANE, WEIGHTS_PRESETS
 from training.weights.config import EnergyConfig, EnergyRatioConfig, TransportConfig, WeightsConfig
 
 SEED = 40_000
@@ -74,7 +74,7 @@ class Options:
     keep: Path
     device: torch.device
     effort: Effort = FULL
-    objective: str = DEFAULT_FOR_PLANE
+    objective: str = OF_THE_PLANE
     bundle: Path | None = None
     rows: int | None = None
 

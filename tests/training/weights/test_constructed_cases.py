@@ -33,13 +33,6 @@ def points(dim: int) -> OutputSpec:
     return OutputSpec(kind="points", shape=(dim,))
 
 
-def test_the_default_depends_on_the_kind_of_samples_and_on_their_dimensions() -> None:
-    assert [default_objective(points(dim)) for dim in (1, 2, 3, 64)] == ["energy-ratio", "transport"] + [
-        "energy-ratio"
-    ] * 2
-    assert {default_objective(image(dim)) for dim in (2, 64)} == {"energy-least-squares"}
-
-
 @pytest.mark.parametrize("samples", [image, points])
 @pytest.mark.parametrize(("kind", "dim"), SOLVED)
 def test_the_default_objectives_solve_the_case(
