@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from models.manifest import OutputSpec
+from models.manifest import OutputKind
 from training.gan import GanConfig
 from training.weights.config import (
     AdversarialConfig,
@@ -159,6 +159,6 @@ OF_THE_PLANE = "transport"
 the gate at the end of training, whose blocks of 500 rows take junk between modes for coverage, rejects it."""
 
 
-def default_objective(output: OutputSpec) -> str:
-    """For such samples."""
-    return DEFAULT_FOR_IMAGES if output.kind == "image" else DEFAULT_FOR_POINTS
+def default_objective(kind: OutputKind) -> str:
+    """For samples of this kind."""
+    return DEFAULT_FOR_POINTS if kind == "points" else DEFAULT_FOR_IMAGES

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import random
-from collections import deque
-from itertools import accumulate
-from statistics import quantiles
-
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from service.engine.admission import Line, Speeds, retry_after
 from service.engine.scheduler import FILLING_DEBT_SECONDS, QUANTUM_SECONDS, Lane, Scheduler, Share, Ticket
 
 LANES = (Lane("images", 8), Lane("points", 32), Lane("slow", 1))
@@ -195,82 +188,6 @@ def test_of_many_equal_requests_some_are_done_all_the_time() -> None:
     assert batches <= 0.6 * 100 * 64 / 32
 
 
-@pytest.mark.parametrize("own_lanes", [False, True])
-@pytest.mark.parametrize("capacity", [1, 32])
-def test_bulk_goes_on_beside_small_requests_that_come_and_go(own_lanes: bool, capacity: int) -> None:
-    """Two clients that ask again as soon as they are answered; a batch costs the same whoever it is for."""
-    scheduler, lane, seconds = Scheduler(), Lane("images", capacity), 0.013
-    bulk = Ticket(10**9, lane)
-    scheduler.admit(bulk)
-    spent = dict.fromkeys(("bulk", "small"), 0.0)
-    for client in range(2):
-        scheduler.admit(Ticket(1, Lane(client, capacity) if own_lanes else lane))
-    for batch in range(3_000):
-        shares = scheduler.next_batch()
-        total = sum(share.rows for share in shares)
-        for share in shares:
-            cost = seconds * share.rows / total
-            scheduler.charge(share.ticket, cost)
-            spent["bulk" if share.ticket is bulk else "small"] += cost
-            if share.ticket is not bulk:
-                scheduler.leave(share.ticket)
-                scheduler.admit(Ticket(1, Lane(batch, capacity) if own_lanes else lane))
-    assert spent["bulk"] >= 0.25 * sum(spent.values())
-
-
-def test_where_a_batch_holds_one_row_single_samples_wait_for_no_bulk_but_the_batch_that_runs() -> None:
-    """Poisson arrivals, 0.2 a batch, against the same queue without bulk that has just been at it: 3.0 batches at p99,
-    where each paid for by a batch of the bulk makes 3.9."""
-    scheduler, lane, seconds = Scheduler(), Lane("images", 1), 0.022
-    bulk = Ticket(10**9, lane)
-    scheduler.admit(bulk)
-    rng = random.Random(0)
-    arrivals = deque(accumulate(rng.expovariate(0.2 / seconds) for _ in range(10_000)))
-    arrived: dict[Ticket, float] = {}
-    waited: list[float] = []
-    now = 0.0
-    while arrivals or arrived:
-        while arrivals and arrivals[0] <= now:
-            single = Ticket(1, lane)
-            scheduler.admit(single)
-            arrived[single] = arrivals.popleft()
-        (share,) = scheduler.next_batch()
-        now += seconds
-        scheduler.charge(share.ticket, seconds)
-        if share.ticket is not bulk:
-            scheduler.leave(share.ticket)
-            waited.append((now - arrived.pop(share.ticket)) / seconds)
-    assert 2 < quantiles(waited, n=100)[98] < 3.2
-
-
-def singles_before_bulk(alone: int) -> int:
-    """How many single samples, always one there, go before a large request that comes when ``alone`` have gone by."""
-    scheduler, lane, seconds = Scheduler(), Lane("images", 1), 0.022
-
-    def turn() -> Ticket:
-        (share,) = scheduler.next_batch()
-        scheduler.charge(share.ticket, seconds)
-        if share.ticket is not bulk:
-            scheduler.leave(share.ticket)
-        return share.ticket
-
-    bulk = Ticket(10**9, lane)
-    for _ in range(alone):
-        scheduler.admit(Ticket(1, lane))
-        turn()
-    scheduler.admit(bulk)
-    assert turn() is bulk
-    for gone in range(100):
-        scheduler.admit(Ticket(1, lane))
-        if turn() is bulk:
-            return gone
-    raise AssertionError("it starves")
-
-
-def test_what_is_forgiven_is_not_used_up_by_samples_that_nobody_else_waits_for() -> None:
-    assert singles_before_bulk(alone=20) == singles_before_bulk(alone=0) > 2
-
-
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.integers(1, 60), st.integers(1, 2))
 def test_when_time_is_short_as_many_are_done_as_can_be(rows: list[int], batches: int, lanes: int) -> None:
@@ -367,46 +284,3 @@ def test_a_debt_of_a_minute_is_paid_off_at_once_when_nobody_else_wants_the_devic
     scheduler.charge(lonely, 3_600.0)
     assert scheduler.next_batch()[0].ticket is lonely
     assert 0 < lonely.deficit <= QUANTUM_SECONDS
-
-
-def test_parked_bulk_costs_a_small_request_next_to_nothing() -> None:
-    assert Line([1_000.0, 2_000.0]).wait(0.001) == pytest.approx(0.002)
-    assert Line([10.0, 70.0]).wait(50.0) == pytest.approx(60.0)
-    assert Line([]).wait(5.0) == Line([]).shortest == 0.0
-
-
-@settings(deadline=None)
-@given(st.lists(st.sampled_from((0.0, 1.0)) | st.floats(0, 1e6)), st.sampled_from((0.0, 1.0)) | st.floats(0, 1e6))
-def test_a_request_waits_for_each_of_the_others_as_long_as_it_needs_itself_or_less(
-    others: list[float], work: float
-) -> None:
-    line = Line(others)
-    assert line.wait(work) == pytest.approx(sum(min(other, work) for other in others))
-    assert line.shortest == min((seconds for seconds in others if seconds), default=0.0)
-
-
-@pytest.mark.parametrize(("seconds", "header"), [(0.0, 1), (0.2, 1), (1.2, 2), (1e9, 600)])
-def test_retry_after_is_whole_seconds_within_bounds(seconds: float, header: int) -> None:
-    assert retry_after(seconds) == header
-
-
-def test_speeds_follow_what_was_measured() -> None:
-    speeds = Speeds()
-    speed = speeds.of("prior", 0.5)
-    assert speed.seconds == 0.5
-    assert not speed.fresh(0.0), "a guess"
-    speed.measured(10, 1.0, now=5.0)
-    assert speed.fresh(5.0) and speed.fresh(65.0) and not speed.fresh(65.1)
-    assert speeds.of("prior", 0.5).seconds == pytest.approx(0.1)
-    for _ in range(100):
-        speed.measured(10, 2.0, now=6.0)
-    assert speeds.of("prior", 0.5).seconds == pytest.approx(0.2, rel=1e-3)
-
-
-def test_kinds_that_never_come_again_are_forgotten() -> None:
-    speeds = Speeds(most=3)
-    kept = speeds.of(0, 1.0)
-    for kind in range(1, 10):
-        speeds.of(kind, 1.0)
-        assert speeds.of(0, 2.0) is kept
-    assert speeds.of(1, 2.0).seconds == 2.0

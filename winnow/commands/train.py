@@ -184,7 +184,7 @@ def run_weights(args: argparse.Namespace) -> int:
     from training.weights.options import with_options
 
     manifest = read_manifest(args.bundle)
-    default = default_objective(manifest.output)
+    default = default_objective(manifest.output.kind)
     config = _choose(WEIGHTS_PRESETS, args.objective or default, "objective")
     given = {name: getattr(args, name) for name in ("steps", "seed", "cap", "lr", "pool_rows")}
     given |= {name: tuple(getattr(args, name)) if getattr(args, name) else None for name in ("hidden", "spaces")}
