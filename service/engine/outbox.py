@@ -14,17 +14,22 @@ def nobody() -> None:
 
 
 class Outbox:
-    """``put`` by the device loop, ``take`` by the reader. ``capacity``: rows that may lie here."""
+    """``put`` by the device loop, ``take`` by the reader. ``capacity``: rows that may lie here.
+
+    The reader is told of the first portion that lies here and of the one with which it is ``pressing``: telling it of
+    each would wake the event loop for every batch.
+    """
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self._portions: deque[Portion] = deque()
+        self._rows = 0
         self._lock = threading.Lock()
         self._listener: Callable[[], None] = nobody
         self._closed = False
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Call ``listener`` whenever there is something new, from the thread that brought it; and now."""
+        """Call ``listener`` when there is something new to be told, from the thread that brought it; and now."""
         self._listener = listener
         listener()
 
@@ -33,9 +38,23 @@ class Outbox:
         with self._lock:
             if self._closed:
                 return False
+            before, pressed = self._rows, self.pressing
             self._portions.append(portion)
-        self._listener()
+            self._rows += portion.n
+            news = not before or self.pressing > pressed
+        if news:
+            self._listener()
         return True
+
+    @property
+    def ready(self) -> bool:
+        """Something lies here."""
+        return self._rows > 0
+
+    @property
+    def pressing(self) -> bool:
+        """Half of the room is taken: whoever makes the rows will soon have to wait."""
+        return 2 * self._rows >= self.capacity
 
     def tell(self) -> None:
         """Something changed that is not a portion."""
@@ -46,6 +65,7 @@ class Outbox:
         with self._lock:
             portions = list(self._portions)
             self._portions.clear()
+            self._rows = 0
         return portions
 
     def close(self) -> list[Portion]:

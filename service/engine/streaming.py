@@ -37,6 +37,16 @@ class RowStream:
         return portions
 
     @property
+    def ready(self) -> bool:
+        """There is something to take."""
+        return self._outbox.ready
+
+    @property
+    def pressing(self) -> bool:
+        """So much lies ready that the work will soon have to wait for the reader."""
+        return self._outbox.pressing
+
+    @property
     def made(self) -> bool:
         """Nothing more will come: all is made, or it failed."""
         return self._job.future.done()
