@@ -15,6 +15,7 @@ from benchmarks.serving.exposition import batch_seconds, books, scrape, settled
 from benchmarks.serving.load import Run, open_loop, poisson
 from benchmarks.serving.processes import Server, Target
 from benchmarks.serving.report import Report, markdown_table, milliseconds
+from benchmarks.serving.timing import where_time_went
 from benchmarks.serving.windows import MeasurementFailed, capacity, require_answers, under_test
 
 GOAL_BATCHES, GOAL_SECONDS = 3, 0.005
@@ -76,7 +77,7 @@ def _tell(report: Report, idle: Run, loaded: Run, batch: float) -> None:
         table.append((f"{name}, in batch times", *(_batches(v, batch) for v in (*values, max(latencies))), ""))
         report.facts[name] = {"latencies": latencies, "lags": [outcome.lag for outcome in run.outcomes]}
     headings = ("n = 1", "p50 ms", "p90", "p99", "p99.9", "worst", "requests")
-    report.tables.append(markdown_table(headings, table))
+    report.tables += [markdown_table(headings, table), where_time_went(loaded.outcomes)]
     lag = quantile([outcome.lag for outcome in loaded.outcomes], 0.99)
     report.lines.append(f"The client was late by {milliseconds(lag)} ms at p99, which counts as latency.")
     latencies = sorted(outcome.latency for outcome in loaded.outcomes)

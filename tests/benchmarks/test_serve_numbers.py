@@ -22,6 +22,7 @@ from benchmarks.serving.machine import Moment, moment, others
 from benchmarks.serving.overload import Decoded, retry_after
 from benchmarks.serving.processes import Server, family
 from benchmarks.serving.report import Report, markdown_table
+from benchmarks.serving.timing import LATE, OUTSIDE, REST, parts, where_time_went
 
 PAGE = """
 winnow_decoded_rows_total{model="a"} 100.0
@@ -242,3 +243,22 @@ def test_what_was_decoded_under_a_load_and_wasted_then_or_later_is_no_goodput() 
     first, last = Books(100.0, 90.0, 10.0, 0.0), Books(700.0, 400.0, 40.0, 260.0)
     settled = Books(760.0, 670.0, 60.0, 30.0)
     assert Decoded(first, last, 10.0).useful(settled) == (600 - 50 - 30) / 10
+
+
+def timed(latency: float, said: str, lag: float = 0.0) -> Outcome:
+    answer = Answer(200, {"server-timing": said} if said else {}, None, 1, sent=5.0 + lag, finished=5.0 + latency)
+    return Outcome(Ask("/"), 5.0, answer)
+
+
+def test_the_parts_of_a_latency_make_up_all_of_it() -> None:
+    found = parts(timed(0.1, "queue;dur=20.00, decode;dur=30.00, total;dur=60.00", lag=0.01))
+    assert found == pytest.approx({"queue": 0.02, "decode": 0.03, REST: 0.01, OUTSIDE: 0.03, LATE: 0.01})
+    assert parts(timed(0.1, "")) == pytest.approx({REST: 0.0, OUTSIDE: 0.1, LATE: 0.0})
+
+
+def test_the_slowest_are_told_apart_from_all() -> None:
+    quick = [timed(0.012, "queue;dur=1.0, total;dur=10.0") for _ in range(99)]
+    lines = where_time_went([*quick, timed(0.112, "decode;dur=100.0, total;dur=110.0")]).splitlines()
+    assert lines[0] == f"| n = 1, mean ms | queue | decode | {REST} | {OUTSIDE} | {LATE} | together | requests |"
+    assert lines[2] == "| all | 1.0 | 1.0 | 9.0 | 2.0 | 0.0 | 13.0 | 100 |"
+    assert lines[3] == "| slowest 1% | 0.0 | 100.0 | 10.0 | 2.0 | 0.0 | 112.0 | 1 |"
