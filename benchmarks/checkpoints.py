@@ -44,7 +44,7 @@ def trained(args: argparse.Namespace, step: int, config: WeightsConfig) -> Path:
 
 def table(args: argparse.Namespace) -> str:
     """One line a generator, in the space that is quoted."""
-    config = WEIGHTS_PRESETS[default_objective(load_bundle(args.bundle).manifest.output.kind)]
+    config = WEIGHTS_PRESETS[default_objective(load_bundle(args.bundle).manifest.output)]
     lines = [list(TITLES), ["---"] * len(TITLES)]
     for step in args.steps:
         spaces, found, _ = compare([load_bundle(trained(args, step, config), CPU)], args.data, args.rows, args.seed)

@@ -20,7 +20,7 @@ class Stop(Exception):
     ("bundle", "given", "expected"),
     [
         ("digits", [], "energy-least-squares"),
-        ("gaussians-25", [], "energy-ratio"),
+        ("gaussians-25", [], "transport"),
         ("digits", ["--objective", "energy"], "energy"),
     ],
 )

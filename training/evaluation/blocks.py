@@ -13,10 +13,10 @@ from training.metrics.classes import class_shares, total_variation
 from training.metrics.discrepancy import energy_distance, kid, ladder_distance
 from training.metrics.fid import fid
 from training.metrics.hausdorff import average_hausdorff
-from training.metrics.neighbours import density_coverage, precision_recall
+from training.metrics.neighbours import density_coverage, precision_recall, recall
 from training.metrics.transport import emd
 
-HIGHER_IS_BETTER = ("precision", "recall", "density", "coverage")
+HIGHER_IS_BETTER = ("precision", "recall", "dense_recall", "density", "coverage")
 
 PAIRED_PER_REAL = 10
 """Rows of which all pairs are compared, to each real one."""
@@ -63,12 +63,13 @@ def rows_of(space: Space, samples: torch.Tensor, device: torch.device) -> Rows:
     return Rows(features, space.classes(features, device), space.network is None)
 
 
-def measure(real: Rows, fake: Rows) -> dict[str, float]:
+def measure(real: Rows, fake: Rows, dense: int = 0) -> dict[str, float]:
     """All metrics of ``fake`` against the n rows of ``real``; energy distance and KID are unbiased, may be negative.
 
     FID uses every generated row, the unbiased ones the first 10 n: beyond, their noise is the real rows'. What counts
     neighbours, matches rows or compares class shares uses the first n, as its published form does. Raw coordinates have
-    the ladder distance as well: KID's cubic kernel and plain distances see hardly how narrow a mode is.
+    the ladder distance as well: KID's cubic kernel and plain distances see hardly how narrow a mode is; and, where
+    ``dense`` > n, recall with the balls of that many generated rows: those of n between modes reach into the modes.
     """
     x, every = real.features, fake.features
     many = every[: PAIRED_PER_REAL * len(x)]
@@ -89,6 +90,8 @@ def measure(real: Rows, fake: Rows) -> dict[str, float]:
     }
     if real.raw:
         values["ladder_distance"] = ladder_distance(x, many)
+        if dense > len(x):
+            values["dense_recall"] = recall(x, every[:dense])
     if real.classes is not None and fake.classes is not None:
         count = int(torch.cat([real.classes, fake.classes]).max()) + 1
         values["class_total_variation"] = total_variation(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from training.evaluation.blocks import Rows, measure
+from training.evaluation.blocks import PAIRED_PER_REAL, Rows, measure
 from training.metrics.intervals import Interval, paired_difference, student_interval
 
 BLOCKS = 10
@@ -40,16 +40,18 @@ def compare(real: Rows, floor: Rows, generated: Mapping[str, Rows], blocks: int 
     """Measure each method on ``blocks`` disjoint blocks of ``real``; "floor" is other real data in the fakes' place.
 
     Each set is cut into equal blocks in order: real blocks as large as the smallest set allows, generated ones as
-    large as their own set allows, so that ten generated rows may stand against each real one.
+    large as their own set allows, so that ten generated rows may stand against each real one. Recall is dense with as
+    many as the smallest of them has.
     """
     candidates = {"floor": floor, **generated}
     size = min(len(real.features), *(len(rows.features) for rows in candidates.values())) // blocks
+    dense = min(PAIRED_PER_REAL * size, *(len(rows.features) // blocks for rows in candidates.values()))
     values: dict[str, dict[str, list[float]]] = {method: {} for method in candidates}
     for block in range(blocks):
         cut = slice(block * size, (block + 1) * size)
         for method, rows in candidates.items():
             own = len(rows.features) // blocks
-            for metric, value in measure(real[cut], rows[block * own : (block + 1) * own]).items():
+            for metric, value in measure(real[cut], rows[block * own : (block + 1) * own], dense).items():
                 values[method].setdefault(metric, []).append(value)
     return Table(values, size)
 

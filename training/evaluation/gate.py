@@ -9,7 +9,7 @@ from training.evaluation.blocks import HIGHER_IS_BETTER
 from training.evaluation.compare import Table
 
 UNBIASED = ("energy_distance", "kid")
-RAW_ONLY = "ladder_distance"
+RAW_ONLY, DENSE_RECALL = "ladder_distance", "dense_recall"
 NAMES = {
     "fid": "FID",
     "emd": "EMD",
@@ -43,12 +43,13 @@ def judge(table: Table, method: str, base: str = "prior", limits: Limits = DEFAU
     improvements = [improvement(table, metric, method, base, limits.minimum_effect) for metric in decisive(table)]
     distance, *unbiased = improvements
     against_base, against_floor = table.paired(method, base), table.paired(method, "floor")
-    recall, emd, above_floor = against_base["recall"], against_base["emd"], against_floor["emd"]
+    kept = recall_of(table)
+    recall, emd, above_floor = against_base[kept], against_base["emd"], against_floor["emd"]
     checks = {
         "distance_better": distance["passed"],
         "unbiased_better": any(item["passed"] for item in unbiased),
         "no_unbiased_worse": not any(item["difference"] - item["half_width"] > 0 for item in unbiased),
-        "recall_kept": max(recall["mean"], against_floor["recall"]["mean"]) >= -limits.max_recall_loss,
+        "recall_kept": max(recall["mean"], against_floor[kept]["mean"]) >= -limits.max_recall_loss,
         "emd_not_below_floor": above_floor["mean"] + above_floor["half_width"] >= 0
         or emd["mean"] - emd["half_width"] >= 0,
     }
@@ -73,6 +74,15 @@ def decisive(table: Table) -> tuple[str, ...]:
     return ("emd", *UNBIASED, RAW_ONLY) if raw else ("fid", *UNBIASED)
 
 
+def recall_of(table: Table) -> str:
+    """Which recall may not fall: of raw coordinates the dense one, where there are the rows for it.
+
+    With as few generated rows as real ones the balls of junk between modes cover the modes: of the 25 Gaussians the
+    prior's recall is above real data's, and falls by what junk goes.
+    """
+    return DENSE_RECALL if any(DENSE_RECALL in values for values in table.values.values()) else "recall"
+
+
 def improvement(table: Table, metric: str, method: str, base: str, effect: float) -> dict[str, Any]:
     """The paired difference in ``metric`` and whether its whole interval is better by ``effect`` of the base's mean."""
     row = table.paired(method, base)[metric]
@@ -93,7 +103,7 @@ def reason(
 ) -> str:
     """One sentence: what failed first, with its numbers; of a method that passed what it gained."""
     distance, *unbiased = improvements
-    recall = table.paired(method, base)["recall"]
+    recall = table.paired(method, base)[recall_of(table)]
     if not checks["no_unbiased_worse"]:
         worse = next(item for item in unbiased if item["difference"] - item["half_width"] > 0)
         return f"{told(worse)}: worse than the {base}, beyond the interval."

@@ -34,12 +34,13 @@ def precision_recall(real: torch.Tensor, fake: torch.Tensor, k: int = DEFAULT_K)
     swapped. Raises ValueError.
     """
     real, fake = _checked(real, fake, k)
-    real_radii, fake_radii = knn_radii(real, k), knn_radii(fake, k)
-    precise, recalled = torch.zeros(len(fake), dtype=torch.bool), torch.zeros(len(real), dtype=torch.bool)
-    for rows, distance in distance_blocks(real, fake):
-        precise |= (distance <= real_radii[rows, None]).any(dim=0)
-        recalled[rows] = (distance <= fake_radii).any(dim=1)
-    return PrecisionRecall(float(precise.double().mean()), float(recalled.double().mean()))
+    return PrecisionRecall(_share_inside(fake, real, k), _share_inside(real, fake, k))
+
+
+def recall(real: torch.Tensor, fake: torch.Tensor, k: int = DEFAULT_K) -> float:
+    """The second of ``precision_recall`` alone. Raises ValueError."""
+    real, fake = _checked(real, fake, k)
+    return _share_inside(real, fake, k)
 
 
 def density_coverage(
@@ -69,6 +70,13 @@ def knn_radii(samples: torch.Tensor, k: int) -> torch.Tensor:
         # Each row finds itself at distance 0, exactly: the k-th other is the (k + 1)-th smallest.
         radii[rows] = distance.topk(k + 1, dim=1, largest=False).values[:, -1]
     return radii
+
+
+def _share_inside(samples: torch.Tensor, others: torch.Tensor, k: int) -> float:
+    """Share of ``samples`` inside the ball of at least one of the ``others``."""
+    radii = knn_radii(others, k)
+    inside = sum(int((distance <= radii).any(dim=1).sum()) for _, distance in distance_blocks(samples, others))
+    return inside / len(samples)
 
 
 def _checked(

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from training.device import choose_device
 from training.pages import publish
-from training.presets import OF_THE_PLANE
+from training.presets import DEFAULT_FOR_PLANE
 from training.refusals import EXPECTED
 from training.reproduce import figure2, images, mixtures, stacked, sweeps, table1
 from training.reproduce.options import FULL, OBJECTIVES, QUICK, Options
@@ -47,7 +47,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--keep", type=Path, default=Path("runs/reproduce"), help="folder for what is trained and drawn"
     )
-    parser.add_argument("--objective", choices=tuple(OBJECTIVES), help=f"of the 2-D tables (default: {OF_THE_PLANE})")
+    parser.add_argument(
+        "--objective", choices=tuple(OBJECTIVES), help=f"of the 2-D tables (default: {DEFAULT_FOR_PLANE})"
+    )
     parser.add_argument("--bundle", type=Path, help="generator and networks of an image table")
     parser.add_argument("--rows", type=int, help="samples a method of an image table (default: the test split)")
     parser.add_argument("--quick", action="store_true", help="tiny rows and steps, to see that it runs")
@@ -71,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         device = choose_device(args.device, args.threads)
         effort = QUICK if args.quick else FULL
-        options = Options(args.keep, device, effort, args.objective or OF_THE_PLANE, args.bundle, args.rows)
+        options = Options(args.keep, device, effort, args.objective or DEFAULT_FOR_PLANE, args.bundle, args.rows)
         publish(args.out, program, lambda: TABLES[args.table](options))
     except EXPECTED as error:
         print(f"{program}: {error}", file=sys.stderr)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from training.classifier import ClassifierConfig
-from training.presets import OF_THE_PLANE, WEIGHTS_PRESETS
+from training.presets import DEFAULT_FOR_PLANE, WEIGHTS_PRESETS
 from training.weights.config import EnergyConfig, EnergyRatioConfig, TransportConfig, WeightsConfig
 
 SEED = 40_000
@@ -19,8 +19,7 @@ SEED = 40_000
 class Effort:
     """Rows, steps and blocks. ``gan_steps`` None: those of the GAN's preset. ``real_rows``: data that w reads.
     ``program_rows``: of each transport program. ``mode_rows``: samples that the modes of Stacked MNIST are counted in,
-    26,000 in the literature. ``classifier``: with 1,500 steps of batch 128 that of 25 narrow Gaussians had a held-out
-    log loss of 0.265, with these of 0.169. ``folder``: below --keep, for efforts never go on from each other's work.
+    26,000 in the literature. ``folder``: below --keep, for efforts never go on from each other's work.
 
     A block of 1,000 is the n at which the papers' 2-D numbers fit (see W2 in published); ten make a test split.
     """
@@ -37,9 +36,7 @@ class Effort:
     program_rows: int = 1_000
     mode_rows: int = 26_000
     attainable_steps: int = 150
-    classifier: ClassifierConfig = field(
-        default_factory=lambda: ClassifierConfig(steps=10_000, critic_steps=5_000, batch=256)
-    )
+    classifier: ClassifierConfig = field(default_factory=lambda: ClassifierConfig(steps=10_000))
 
 
 FULL = Effort()
@@ -74,7 +71,7 @@ class Options:
     keep: Path
     device: torch.device
     effort: Effort = FULL
-    objective: str = OF_THE_PLANE
+    objective: str = DEFAULT_FOR_PLANE
     bundle: Path | None = None
     rows: int | None = None
 

@@ -10,7 +10,17 @@ from typing import Any
 
 from winnow.commands.arguments import check_writable, gate_limits, seed, source, threads, whole
 
-SHOWN = ("fid", "energy_distance", "kid", "ladder_distance", "emd", "precision", "recall", "class_total_variation")
+SHOWN = (
+    "fid",
+    "energy_distance",
+    "kid",
+    "ladder_distance",
+    "emd",
+    "precision",
+    "recall",
+    "dense_recall",
+    "class_total_variation",
+)
 ALL = "all"
 
 

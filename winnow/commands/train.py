@@ -126,9 +126,10 @@ def _register_classifier(steps: Any) -> None:
     parser.add_argument("--bundle", type=Path, required=True, help="bundle with the generator and its critic")
     parser.add_argument("--data", type=source, required=True, help="name or path of the data")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; the result is its bundle/")
-    for name in ("steps", "critic-steps", "batch"):
-        parser.add_argument(f"--{name}", type=positive_int)
-    parser.add_argument("--lr", type=positive_float)
+    for name, text in (("steps", "3000, for points 10000"), ("critic-steps", "1500, for points 5000"),
+                       ("batch", "128, for points 256")):  # fmt: skip
+        parser.add_argument(f"--{name}", type=positive_int, help=f"(default: {text})")
+    parser.add_argument("--lr", type=positive_float, help="(default: 0.0002, for points 0.001)")
     parser.add_argument("--penalty", type=real(0), help="of the classifier's gradient (default: 10, for points 0)")
     parser.add_argument("--critic-penalty", type=real(0), help="of the critic's gradient (default: 10, for points 0.1)")
     parser.add_argument("--held-out-rows", type=whole(20), help="real rows of each of three held-out parts")
@@ -184,7 +185,7 @@ def run_weights(args: argparse.Namespace) -> int:
     from training.weights.options import with_options
 
     manifest = read_manifest(args.bundle)
-    default = default_objective(manifest.output.kind)
+    default = default_objective(manifest.output)
     config = _choose(WEIGHTS_PRESETS, args.objective or default, "objective")
     given = {name: getattr(args, name) for name in ("steps", "seed", "cap", "lr", "pool_rows")}
     given |= {name: tuple(getattr(args, name)) if getattr(args, name) else None for name in ("hidden", "spaces")}

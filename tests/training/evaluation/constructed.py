@@ -75,7 +75,7 @@ def mean_instead_of_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every metric becomes the mean of the generated rows: all of a draw's noise, in no time."""
     names = ("fid", "energy_distance", "kid", "recall", "emd", "precision", "emd_squared")
 
-    def mean(_: Rows, fake: Rows) -> dict[str, float]:
+    def mean(_: Rows, fake: Rows, _dense: int) -> dict[str, float]:
         return dict.fromkeys(names, float(fake.features.mean()))
 
     monkeypatch.setattr("training.evaluation.compare.measure", mean)

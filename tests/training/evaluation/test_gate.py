@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from training.evaluation.compare import Table
-from training.evaluation.gate import Limits, judge
+from training.evaluation.gate import Limits, judge, recall_of
 from training.evaluation.report import choose_methods
 from training.evaluation.seeds import METRICS as SEED_METRICS
 from training.evaluation.seeds import over_seeds
@@ -115,3 +115,13 @@ def test_of_raw_coordinates_emd_decides_in_the_place_of_fid_and_the_ladder_dista
     assert failed(judge(raw(emd=6.9), "latentrs")) == {"distance_better"}
     assert failed(judge(raw(emd=6.0, ladder=1.0), "latentrs")) == {"unbiased_better"}
     assert failed(judge(raw(emd=6.0, ladder=1.5), "latentrs")) == {"unbiased_better", "no_unbiased_worse"}
+
+
+@pytest.mark.parametrize(("dense", "kept"), [(0.80, True), (0.76, False)])
+def test_where_recall_was_counted_densely_that_one_may_not_fall(dense: float, kept: bool) -> None:
+    found = table(recall=0.70)
+    assert recall_of(found) == "recall" and failed(judge(found, "latentrs")) == {"recall_kept"}
+    for values, mean in zip(found.values.values(), (0.80, 0.80, dense), strict=True):
+        values["dense_recall"] = [mean] * len(WOBBLE)
+    assert judge(found, "latentrs")["recall_kept"] == kept
+    assert f"recall by {dense - 0.80:+.3f}" in judge(found, "latentrs")["reason"] or not kept

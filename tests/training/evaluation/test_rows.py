@@ -10,6 +10,7 @@ from models.importance import ImportanceNetwork
 from tests.training.evaluation.constructed import bundle_around
 from training.data.synthetic import standard_normal
 from training.evaluation.blocks import PAIRED_PER_REAL, Rows, measure
+from training.evaluation.compare import compare
 from training.evaluation.report import Options, evaluate
 from training.pipeline import with_weights
 from winnow.commands.evaluate import _print
@@ -44,3 +45,30 @@ def test_further_weights_keep_the_usual_rows_and_are_compared_at_as_many(capsys:
     _print(found[1])
     printed = capsys.readouterr().out
     assert printed.count("80 generated") == 1 and printed.count("40 generated") == 1
+
+
+def test_dense_recall_does_not_take_junk_between_modes_for_coverage() -> None:
+    rng = torch.Generator().manual_seed(0)
+
+    def modes(n: int) -> torch.Tensor:
+        return torch.randint(5, (n, DIM), generator=rng) + 0.02 * torch.randn(n, DIM, generator=rng)
+
+    n, every = 10 * REAL, 100 * REAL
+    real, floor, clean, own = modes(n), modes(every), modes(every), modes(every)
+    made = torch.where(torch.rand(every, 1, generator=rng) < 0.7, 4 * torch.rand(every, DIM, generator=rng), own)
+    few = own[own.sum(dim=1) < 6.5]  # without three modes in a corner
+    sets = {"floor": floor, "prior": made, "latentrs": clean, "without": few}
+    sets = {name: Rows(samples, None, raw=True) for name, samples in sets.items()}
+    table = compare(Rows(real, None, raw=True), sets.pop("floor"), sets, blocks=5)
+    change = table.paired("latentrs", "prior")
+    assert change["recall"]["mean"] < -0.03 < change["dense_recall"]["mean"]
+    assert table.paired("without", "latentrs")["dense_recall"]["mean"] < -0.03  # lost modes are seen
+
+
+def test_recall_is_dense_of_raw_coordinates_alone_and_where_every_set_has_more_rows_than_the_data() -> None:
+    def names(raw: bool, floor: int) -> set[str]:
+        sets = [Rows(standard_normal(DIM, rows, seed=rows).samples, None, raw) for rows in (REAL, floor, 4 * REAL)]
+        return set(compare(sets[0], sets[1], {"prior": sets[2]}, blocks=5).values["prior"])
+
+    assert "dense_recall" in names(raw=True, floor=2 * REAL)
+    assert "dense_recall" not in names(raw=True, floor=REAL) | names(raw=False, floor=2 * REAL)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.training.metrics.samples import column, normal
-from training.metrics.neighbours import density_coverage, knn_radii, precision_recall
+from training.metrics.neighbours import density_coverage, knn_radii, precision_recall, recall
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])
@@ -22,9 +22,10 @@ def test_far_sets_have_precision_and_recall_zero() -> None:
 
 def test_swapping_real_and_fake_swaps_precision_and_recall() -> None:
     real, fake = normal(200, 4, seed=3), normal(150, 4, seed=4, scale=0.4)
-    precision, recall = precision_recall(real, fake)
-    assert precision_recall(fake, real) == (recall, precision)
-    assert precision > recall  # too narrow a generator: all of it is real, much of the real is missing
+    found = precision_recall(real, fake)
+    assert precision_recall(fake, real) == (found.recall, found.precision)
+    assert recall(real, fake) == found.recall
+    assert found.precision > found.recall  # too narrow a generator: all of it is real, much of the real is missing
 
 
 def test_the_radius_is_the_distance_to_the_kth_other_point() -> None:
@@ -36,9 +37,9 @@ def test_the_radius_is_the_distance_to_the_kth_other_point() -> None:
 def test_precision_and_recall_by_hand() -> None:
     """k = 1: real balls [-1, 1], [0, 2], [1, 11]; fake balls [-1.5, -0.5], [-2, -1], [5, 8], [6.5, 9.5]."""
     real, fake = column(0.0, 1.0, 6.0), column(-1.0, -1.5, 6.5, 8.0)
-    precision, recall = precision_recall(real, fake, k=1)
+    precision, recalled = precision_recall(real, fake, k=1)
     assert precision == 3 / 4  # all but -1.5; -1 lies on the edge of the first ball, and the edge counts
-    assert recall == pytest.approx(1 / 3)  # 6 alone
+    assert recalled == pytest.approx(1 / 3)  # 6 alone
 
 
 def test_density_and_coverage_by_hand() -> None:

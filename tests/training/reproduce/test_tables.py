@@ -14,7 +14,7 @@ from tests.training.reproduce.conftest import TINY, Forbid
 from training import build, pipeline
 from training.data.catalog import load
 from training.pages import END, start_of
-from training.presets import GAN_PRESETS, OF_THE_PLANE
+from training.presets import DEFAULT_FOR_PLANE, GAN_PRESETS
 from training.reproduce import __main__ as program
 from training.reproduce import images, mixtures, subject, sweeps, table1
 from training.reproduce.options import QUICK, Options
@@ -44,12 +44,12 @@ def test_another_objective_trains_weights_of_its_own_and_keeps_the_generator(
     tiny: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mixtures, "MODES", (4,))
-    assert f"objective {OF_THE_PLANE};" in mixtures.regenerate(tiny)
+    assert f"objective {DEFAULT_FOR_PLANE};" in mixtures.regenerate(tiny)
     checkpoint = tiny.keep / "gan" / "mixture-4" / "checkpoint.safetensors"
     before = checkpoint.stat().st_mtime_ns
     assert "objective laplace-fine" in mixtures.regenerate(replace(tiny, objective="laplace-fine"))
     assert checkpoint.stat().st_mtime_ns == before
-    assert (tiny.keep / OF_THE_PLANE / "mixture-4" / "bundle").is_dir()
+    assert (tiny.keep / DEFAULT_FOR_PLANE / "mixture-4" / "bundle").is_dir()
     assert (tiny.keep / "laplace-fine" / "mixture-4" / "bundle").is_dir()
 
 
@@ -59,7 +59,7 @@ def test_a_mixture_has_both_papers_rows_and_a_damaged_record_is_made_again(
     monkeypatch.setattr(mixtures, "MODES", (4,))
     text = mixtures.regenerate(tiny)
     assert "| Hausdorff, paper | Hausdorff |" in text and "0.100 ± 0.020 (-88%)" in text
-    run = tiny.keep / OF_THE_PLANE / "mixture-4"
+    run = tiny.keep / DEFAULT_FOR_PLANE / "mixture-4"
     (run / "weights.json").write_text('{"settings":')
     (run / "bundle" / "bundle.json").write_text("")
     assert mixtures.regenerate(tiny) == text
@@ -157,7 +157,7 @@ def test_changed_settings_are_made_again_and_the_finished_run_is_set_aside(tiny:
 
     first, second = weights(tiny, 4), weights(tiny, 5)
     assert second != first
-    assert load_bundle(tiny.keep / OF_THE_PLANE / "mixture-4.old" / "bundle").digest == first
+    assert load_bundle(tiny.keep / DEFAULT_FOR_PLANE / "mixture-4.old" / "bundle").digest == first
     assert weights(tiny, 5) == second
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import torch
 
-from models.manifest import OutputKind
+from models.manifest import OutputSpec
 from training.presets import WEIGHTS_PRESETS, default_objective
 from training.weights.cases import JUNK, JUNK_SHARE, KINDS, MODES, Score, failure, make_case, score, sized
 from training.weights.train import TrainedWeights, train_weights
@@ -25,11 +25,28 @@ def trained(objective: str, kind: str, dim: int, folder: Path) -> TrainedWeights
     return train_weights(sized(WEIGHTS_PRESETS[objective], STEPS), make_case(kind, dim).problem, folder)
 
 
-@pytest.mark.parametrize("samples", get_args(OutputKind))
+def image(dim: int) -> OutputSpec:
+    return OutputSpec(kind="image", shape=(1, 1, dim), range=(-1, 1))
+
+
+def points(dim: int) -> OutputSpec:
+    return OutputSpec(kind="points", shape=(dim,))
+
+
+def test_the_default_depends_on_the_kind_of_samples_and_on_their_dimensions() -> None:
+    assert [default_objective(points(dim)) for dim in (1, 2, 3, 64)] == ["energy-ratio", "transport"] + [
+        "energy-ratio"
+    ] * 2
+    assert {default_objective(image(dim)) for dim in (2, 64)} == {"energy-least-squares"}
+
+
+@pytest.mark.parametrize("samples", [image, points])
 @pytest.mark.parametrize(("kind", "dim"), SOLVED)
-def test_the_default_objectives_solve_the_case(kind: str, dim: int, samples: OutputKind, tmp_path: Path) -> None:
+def test_the_default_objectives_solve_the_case(
+    kind: str, dim: int, samples: Callable[[int], OutputSpec], tmp_path: Path
+) -> None:
     case = make_case(kind, dim)
-    network = trained(default_objective(samples), kind, dim, tmp_path).network
+    network = trained(default_objective(samples(dim)), kind, dim, tmp_path).network
     assert failure(case, score(case, None), score(case, network)) is None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from training.presets import DEFAULT_FOR_IMAGES, DEFAULT_FOR_POINTS, WEIGHTS_PRESETS
+from training.presets import DEFAULT_FOR_IMAGES, DEFAULT_FOR_PLANE, DEFAULT_FOR_POINTS, WEIGHTS_PRESETS
 from training.weights.config import AdversarialConfig, EnergyConfig, EnergyRatioConfig, RatioConfig, TransportConfig
 from training.weights.options import with_options
 
@@ -72,4 +72,4 @@ def test_a_paper_preset_has_the_published_numbers(name: str) -> None:
 
 def test_paper_is_the_first_name_of_paper_mnist_and_the_default_is_a_preset() -> None:
     assert WEIGHTS_PRESETS["paper"] is WEIGHTS_PRESETS["paper-mnist"]
-    assert {DEFAULT_FOR_POINTS, DEFAULT_FOR_IMAGES} <= set(WEIGHTS_PRESETS)
+    assert {DEFAULT_FOR_PLANE, DEFAULT_FOR_POINTS, DEFAULT_FOR_IMAGES} <= set(WEIGHTS_PRESETS)

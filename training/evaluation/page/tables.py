@@ -15,6 +15,7 @@ TITLES = {
     "emd_squared": "EMD, squared distances",
     "precision": "precision",
     "recall": "recall",
+    "dense_recall": "recall, balls of more generated rows",
     "density": "density",
     "coverage": "coverage",
     "average_hausdorff": "average Hausdorff distance",
