@@ -195,7 +195,7 @@ def test_the_held_out_parts_are_disjoint_and_the_steps_see_none_of_them() -> Non
     assert len(torch.unique(torch.cat(parts), dim=0)) == len(DATA)
 
 
-def test_points_are_trained_without_a_penalty_and_images_with_one(uninterrupted: Path) -> None:
+def test_points_are_trained_longer_and_without_a_penalty(uninterrupted: Path) -> None:
     bundle = load_bundle(uninterrupted / "bundle")
     image = bundle.manifest.output.model_copy(update={"kind": "image"})
     images = Bundle(bundle.manifest.model_copy(update={"output": image}), bundle.networks, "")
@@ -203,6 +203,10 @@ def test_points_are_trained_without_a_penalty_and_images_with_one(uninterrupted:
     assert (classifier_settings(settings, bundle).penalty, critic_settings(settings, bundle).penalty) == (0.0, 0.1)
     assert (classifier_settings(settings, images).penalty, critic_settings(settings, images).penalty) == (10.0, 10.0)
     assert (classifier_settings(settings, images).lr, critic_settings(settings, bundle).lr) == (2e-4, 1e-3)
+    assert (classifier_settings(settings, bundle).steps, critic_settings(settings, bundle).steps) == (10_000, 5_000)
+    assert (classifier_settings(settings, images).steps, critic_settings(settings, images).steps) == (3_000, 1_500)
+    assert (classifier_settings(settings, images).batch, critic_settings(settings, bundle).batch) == (128, 256)
+    assert classifier_settings(ClassifierConfig(steps=7, batch=8), bundle).steps == 7
     assert classifier_settings(ClassifierConfig(penalty=3.0), images).penalty == 3.0
     assert critic_settings(ClassifierConfig(critic_penalty=3.0), bundle).penalty == 3.0
 

@@ -157,6 +157,7 @@ def measured_modes(options: Options) -> tuple[Measured, dict[str, torch.Tensor]]
 def patient(options: Options) -> Options:
     """The classifier here starts from nothing, not from the critic of a GAN."""
     classifier = options.effort.classifier
+    assert classifier.steps is not None, "an effort says how long"
     longer = replace(classifier, steps=CLASSIFIER_PATIENCE * classifier.steps)
     return replace(options, effort=replace(options.effort, classifier=longer))
 
