@@ -12,9 +12,8 @@ from training.data.dataset import Dataset
 from training.draws import Shelf
 from training.evaluation.blocks import rows_of
 from training.evaluation.compare import Table, compare
-from training.evaluation.report import SHUFFLE_SEED
 from training.pilot.ratio import generated
-from training.reproduce.measure import RAW, Measured
+from training.reproduce.measure import RAW, Measured, references
 from training.reproduce.options import Options
 
 SCALES = (0.02, 0.1, 0.5)
@@ -45,26 +44,26 @@ class Attainable:
         return (sum(values["prior"]) - sum(values[row])) / reachable if reachable > 0 else None
 
 
-def attainable(bundle: Bundle, test: Dataset, measured: Measured, options: Options) -> Attainable:
+def attainable(bundle: Bundle, data: tuple[Dataset, Dataset], measured: Measured, options: Options) -> Attainable:
     """The best weights for the first half of the test rows in use, judged on the blocks of the second half; kept."""
+    real, _ = references(*data, measured.rows)
     size, blocks = measured.table.block_rows, measured.rows // measured.table.block_rows
     cap = bundle.manifest.importance.cap if bundle.manifest.importance else USUAL_CAP
     generator, steps = bundle.manifest.networks["generator"].sha256[:12], options.effort.attainable_steps
-    shelf, name = Shelf(options.keep / "attainable"), f"{generator}-{test.digest}-{cap:g}-{size}-{blocks}-{steps}"
+    name = f"{generator}-{Dataset('real', real).digest}-{cap:g}-{size}-{blocks}-{steps}"
+    shelf = Shelf(options.keep / "attainable")
     kept = shelf.result(name)
     if kept is None:
-        kept = _judge(bundle, test, (size, blocks), cap, options)
+        kept = _judge(bundle, real, (size, blocks), cap, options)
         shelf.keep_result(name, kept)
     return Attainable(Table({"attainable": kept}, size), blocks // 2)
 
 
 def _judge(
-    bundle: Bundle, test: Dataset, blocks: tuple[int, int], cap: float, options: Options
+    bundle: Bundle, samples: torch.Tensor, blocks: tuple[int, int], cap: float, options: Options
 ) -> dict[str, list[float]]:
     size, count = blocks
     first = count // 2
-    order = torch.randperm(len(test), generator=torch.Generator().manual_seed(SHUFFLE_SEED))[: size * count]
-    samples = test.samples[order]
     target, parts = samples[: first * size][:ROWS], []
     for block in range(first, count):
         _, pool = generated(bundle, POOL_ROWS_PER_KEPT * size, SEED + block)

@@ -13,9 +13,10 @@ from tests.training.reproduce.conftest import Forbid
 from training import draws as draws_module
 from training.data.catalog import load
 from training.data.dataset import DataError, Dataset
+from training.data.synthetic import gaussian_grid_centres
 from training.evaluation.compare import Table
 from training.reproduce import measure as measure_module
-from training.reproduce.measure import Measured, measure, references, together
+from training.reproduce.measure import Measured, by_turns, measure, references, together
 from training.reproduce.options import SEED, Options
 
 BUNDLE = load_bundle(Path(__file__).parents[3] / "bundles" / "gaussians-25")
@@ -86,6 +87,16 @@ def test_two_bundles_make_one_table_and_a_row_of_both_is_taken_once() -> None:
     assert both.names == ["prior", "sir", "latentrs"]
 
 
-def test_labels_play_no_part() -> None:
-    bare = tuple(Dataset(data.name, data.samples) for data in DATA)
-    assert torch.equal(references(bare[0], bare[1], 100)[0], references(*DATA, 100)[0])
+def test_each_block_of_labelled_points_has_the_modes_in_equal_numbers_and_no_row_twice() -> None:
+    real, _ = references(*DATA, 400)
+    modes = torch.cdist(real, gaussian_grid_centres(25)).argmin(dim=1)
+    for block in modes.split(50):
+        assert torch.bincount(block, minlength=25).tolist() == [2] * 25
+    assert len(real.unique(dim=0)) == 400
+    uneven = torch.bincount(modes[:30], minlength=25)
+    assert {int(uneven.min()), int(uneven.max())} == {1, 2}
+
+
+@pytest.mark.parametrize("data", [Dataset("points", torch.randn(60, 2)), load("digits", "test")])
+def test_the_order_of_images_and_of_points_without_labels_stays(data: Dataset) -> None:
+    assert torch.equal(by_turns(data).samples, data.samples)
