@@ -11,7 +11,7 @@ latents, the interval from its first-order influence.
 
 The last line is no w: each decoded row has the weight of the least-squares density ratio, fitted in the training space
 to the training rows and to other latents. It is what a function of the image may do that a function of the latent has
-to guess.
+to guess; "of the ratio": the share of its variance over fresh latents that a w guesses.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ def decoded_ratio(bundle: Bundle, rest: Dataset, pool: Pool, seed: int) -> torch
 
 def compare(
     bundles: Sequence[Bundle], data: str, rows: int, seed: int
-) -> tuple[list[str], list[list[Change]], list[float]]:
-    """Names of the spaces; of each bundle's w, and last of the decoded ratio, the change in each; each one's E[w^2].
+) -> tuple[list[str], list[list[Change]], list[torch.Tensor]]:
+    """Names of the spaces; of each bundle's w, and last of the decoded ratio, the change in each; each one's weights.
 
     Raises SystemExit for another generator.
     """
@@ -129,20 +129,30 @@ def compare(
         for place, weights in enumerate(every):
             fid, beside = (jackknife((ours[place] - other) / plain) for other in (plain, ours[0]))
             found[place].append(Change(fid, beside, energy_change(judge, weights[:ENERGY_ROWS]), float(plain[0])))
-    sharpness = [float(weights.square().mean() / weights.mean().square()) for weights in every]
-    return [f"{space.name} ({space.role})" for space in spaces], found, sharpness
+    return [f"{space.name} ({space.role})" for space in spaces], found, every
+
+
+def sharpness(weights: torch.Tensor) -> float:
+    """E[w^2] of mean one."""
+    return float((weights / weights.mean()).square().mean())
+
+
+def guessed(weights: torch.Tensor, ratio: torch.Tensor) -> float:
+    """Share of the variance of ``ratio`` that ``weights`` explain, both of mean one; below 0: worse than w = 1."""
+    weights, ratio = weights / weights.mean(), ratio / ratio.mean()
+    return 1 - float((weights - ratio).square().mean() / ratio.var(correction=0))
 
 
 def table(folders: Sequence[Path], data: str, rows: int, seed: int) -> str:
     bundles = [load_bundle(folder, CPU) for folder in folders]
-    spaces, found, sharpness = compare(bundles, data, rows, seed)
-    titles = ["weights", "objective", "widths", "E[w²]"]
+    spaces, found, every = compare(bundles, data, rows, seed)
+    titles = ["weights", "objective", "widths", "E[w²]", "of the ratio"]
     titles += [cell for space in spaces for cell in (f"FID, {space}", "less the first's", f"energy, {space}")]
     lines = [titles, ["---"] * len(titles)]
     rows_of_table = [*map(_described, folders, bundles), ("decoded ratio", "", "")]
-    for described, changes, square in zip(rows_of_table, found, sharpness, strict=True):
+    for described, changes, weights in zip(rows_of_table, found, every, strict=True):
         cells = [percent(value) for change in changes for value in (change.fid, change.beside, change.energy)]
-        lines.append([*described, f"{square:.2f}", *cells])
+        lines.append([*described, f"{sharpness(weights):.2f}", f"{guessed(weights, every[-1]):.0%}", *cells])
     return "\n".join(
         [
             f"{bundles[0].name}, {rows:,} latents (energy distance: the first {min(rows, ENERGY_ROWS):,}), weighted; "

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks import weighted
-from benchmarks.weighted import GROUPS, decoded_ratio, fids, jackknife, main
+from benchmarks.weighted import GROUPS, decoded_ratio, fids, guessed, jackknife, main, sharpness
 from models.bundle import BundleError, load_bundle, save_bundle
 from models.importance import ImportanceNetwork
 from tests.training.evaluation.constructed import bundle_around
@@ -62,6 +62,15 @@ class Twice(torch.nn.Linear):
         super().__init__(2, 2, bias=False)
         self.weight.data = 2 * torch.eye(2)
         self.requires_grad_(False)
+
+
+def test_what_is_guessed_of_the_ratio_is_nothing_for_flat_weights_and_all_for_itself() -> None:
+    ratio = torch.tensor([0.0, 1.0, 2.0])
+    assert guessed(ratio, ratio) == guessed(5 * ratio, ratio) == pytest.approx(1)
+    assert guessed(torch.ones(3), ratio) == pytest.approx(0)
+    assert guessed(ratio.flip(0), ratio) < 0
+    assert sharpness(torch.full((3,), 2.0)) == pytest.approx(1)
+    assert sharpness(ratio) == pytest.approx(5 / 3)
 
 
 def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:
