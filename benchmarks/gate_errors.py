@@ -109,7 +109,8 @@ CASES = {
 def trial(case: Case, rows: int, seed: int) -> dict[str, Any]:
     """The gate's checks on one set of draws."""
     rng = torch.Generator().manual_seed(seed)
-    real, floor = (Rows(case.real(n, rng), None, case.raw) for n in (rows, rows))
+    floor_rows = GATE_ROWS_PER_REAL * rows if case.raw else rows  # dense recall takes as many as the gate has
+    real, floor = (Rows(case.real(n, rng), None, case.raw) for n in (rows, floor_rows))
     pair = couple(lambda n: case.made(n, rng), case.weigh, CAP, GATE_ROWS_PER_REAL * rows, rng)
     base, others = (Rows(made[:, :-2].contiguous(), None, case.raw) for made in (pair.base, pair.others))
     found = judge(compare(real, floor, {"prior": base, "latentrs": pair.filtered(base, others)}), "latentrs")

@@ -158,9 +158,9 @@ of a core is not too long: the more latents, the better w guesses the ratio of w
 ``transport-raw`` are what the levers against noise and bias are measured against."""
 
 DEFAULT_FOR_PLANE, DEFAULT_FOR_POINTS, DEFAULT_FOR_IMAGES = "transport", "energy-ratio", "energy-least-squares"
-"""Transport takes most off in the plane and keeps modes in proportion; in 8 dimensions it leaves more of every kind of
-junk than the pull to a ratio, and from 32 on it fails cases. The ratio of least squares finds what images leave:
-docs/training.md."""
+"""Transport takes most off the 25 Gaussians and keeps modes in proportion. Elsewhere nothing but constructed cases was
+measured of it: there it leaves more of every kind of junk than the pull to a ratio, and from 32 dimensions on it fails
+some. The ratio of least squares finds what images leave: docs/training.md."""
 
 
 def default_objective(output: OutputSpec) -> str:

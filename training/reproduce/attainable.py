@@ -13,7 +13,7 @@ from training.draws import Shelf
 from training.evaluation.blocks import rows_of
 from training.evaluation.compare import Table, compare
 from training.pilot.ratio import generated
-from training.reproduce.measure import RAW, Measured, references
+from training.reproduce.measure import RAW, Measured, by_turns
 from training.reproduce.options import Options
 
 SCALES = (0.02, 0.1, 0.5)
@@ -44,9 +44,9 @@ class Attainable:
         return (sum(values["prior"]) - sum(values[row])) / reachable if reachable > 0 else None
 
 
-def attainable(bundle: Bundle, data: tuple[Dataset, Dataset], measured: Measured, options: Options) -> Attainable:
+def attainable(bundle: Bundle, test: Dataset, measured: Measured, options: Options) -> Attainable:
     """The best weights for the first half of the test rows in use, judged on the blocks of the second half; kept."""
-    real, _ = references(*data, measured.rows)
+    real = by_turns(test, measured.rows)
     size, blocks = measured.table.block_rows, measured.rows // measured.table.block_rows
     cap = bundle.manifest.importance.cap if bundle.manifest.importance else USUAL_CAP
     generator, steps = bundle.manifest.networks["generator"].sha256[:12], options.effort.attainable_steps

@@ -56,7 +56,7 @@ def whole(name: str, data: tuple[Dataset, Dataset], options: Options) -> tuple[M
     latent = load_bundle(weighted, options.device)
     first = measure(load_bundle(base, options.device), BASELINES, data, options, n, blocks)
     measured = together(first, measure(latent, LATENT, data, options, n, blocks))
-    return measured, attainable(latent, data, measured, options)
+    return measured, attainable(latent, data[1], measured, options)
 
 
 def _checkpoints(name: str, data: tuple[Dataset, Dataset], final: tuple[Measured, Attainable], options: Options) -> str:
@@ -85,7 +85,7 @@ def checkpoint(name: str, step: int, data: tuple[Dataset, Dataset], options: Opt
     bundle = load_bundle(weighted, options.device)
     effort = options.effort
     measured = measure(bundle, LATENT[:2], data, options, effort.block_rows * effort.blocks, effort.blocks)
-    return measured, attainable(bundle, data, measured, options)
+    return measured, attainable(bundle, data[1], measured, options)
 
 
 def _facts(name: str, measured: Measured, options: Options) -> str:

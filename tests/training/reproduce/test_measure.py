@@ -88,7 +88,7 @@ def test_two_bundles_make_one_table_and_a_row_of_both_is_taken_once() -> None:
 
 
 def test_each_block_of_labelled_points_has_the_modes_in_equal_numbers_and_no_row_twice() -> None:
-    real, _ = references(*DATA, 400)
+    real = by_turns(DATA[1], 400)
     modes = torch.cdist(real, gaussian_grid_centres(25)).argmin(dim=1)
     for block in modes.split(50):
         assert torch.bincount(block, minlength=25).tolist() == [2] * 25
@@ -97,6 +97,20 @@ def test_each_block_of_labelled_points_has_the_modes_in_equal_numbers_and_no_row
     assert {int(uneven.min()), int(uneven.max())} == {1, 2}
 
 
+def test_more_rows_than_the_rarest_mode_has_turns_for_are_refused() -> None:
+    few = Dataset("few", torch.randn(10, 2), torch.tensor([0] * 7 + [1] * 3))
+    assert len(by_turns(few, 6)) == 6
+    with pytest.raises(DataError, match="3 test rows of one mode are too few for 7"):
+        by_turns(few, 7)
+
+
+def test_only_what_matches_points_is_held_against_modes_in_equal_numbers(tiny: Options) -> None:
+    bare = DATA[0], Dataset(DATA[1].name, DATA[1].samples)
+    by_chance, evenly = (measure(BUNDLE, ROWS[:1], data, tiny, 100, 2).table.values["prior"] for data in (bare, DATA))
+    differing = {metric for metric, values in evenly.items() if values != by_chance[metric]}
+    assert differing == {"emd", "emd_squared"}
+
+
 @pytest.mark.parametrize("data", [Dataset("points", torch.randn(60, 2)), load("digits", "test")])
 def test_the_order_of_images_and_of_points_without_labels_stays(data: Dataset) -> None:
-    assert torch.equal(by_turns(data).samples, data.samples)
+    assert torch.equal(by_turns(data, 50), references(data, data, 50)[0])
