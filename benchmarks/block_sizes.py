@@ -76,15 +76,21 @@ def table(name: str, args: argparse.Namespace) -> str:
     return f"{name} {bundle.digest[:12]}, W2², {args.blocks} blocks.\n\n{body}"
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser_of(description: str | None, sizes: list[int], least: int, blocks: int) -> argparse.ArgumentParser:
+    """What programs over bundles of the plane take: ``sizes`` of a block, at ``least`` so many rows, and ``blocks``."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="+", metavar="NAME", help="bundle of a data set in the plane, of the same name")
-    parser.add_argument("--sizes", type=whole(2), nargs="+", default=[1_000, 2_000, 4_000, 8_000])
-    parser.add_argument("--blocks", type=whole(2), default=5)
-    parser.add_argument("--methods", nargs="+", choices=OTHERS, default=["latentrs", "latentga", "latentrsga"])
+    parser.add_argument("--sizes", type=whole(least), nargs="+", default=sizes)
+    parser.add_argument("--blocks", type=whole(2), default=blocks)
     parser.add_argument("--bundles", type=Path, default=Path("bundles"))
     parser.add_argument("--seed", type=whole(0), default=0)
     parser.add_argument("--out", type=Path)
+    return parser
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = parser_of(__doc__, [1_000, 2_000, 4_000, 8_000], least=2, blocks=5)
+    parser.add_argument("--methods", nargs="+", choices=OTHERS, default=["latentrs", "latentga", "latentrsga"])
     return parser.parse_args(arguments)
 
 

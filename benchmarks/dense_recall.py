@@ -11,11 +11,10 @@ one. Real rows are drawn from the data's formula, none was ever read; the blocks
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import torch
 
-from benchmarks.block_sizes import FLOOR_SEED, SEED
+from benchmarks.block_sizes import CPU, FLOOR_SEED, SEED, parser_of
 from models.bundle import load_bundle
 from training.data.catalog import points
 from training.draws import make
@@ -27,7 +26,6 @@ from winnow.commands.arguments import whole
 
 PROGRAM = "benchmarks.dense_recall"
 TITLES = ("real rows of a block", "generated rows", "real data in their place", "prior", "latentRS", "change")
-CPU = torch.device("cpu")
 
 
 def recalls(real: torch.Tensor, fake: torch.Tensor, size: int) -> list[float]:
@@ -56,14 +54,8 @@ def table(name: str, args: argparse.Namespace) -> str:
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="+", metavar="NAME", help="bundle of a data set in the plane, of the same name")
-    parser.add_argument("--sizes", type=whole(4), nargs="+", default=[500, 2_000])
+    parser = parser_of(__doc__, [500, 2_000], least=4, blocks=10)
     parser.add_argument("--generated", type=whole(1), nargs="+", default=[1, 10], help="rows to each real one")
-    parser.add_argument("--blocks", type=whole(2), default=10)
-    parser.add_argument("--bundles", type=Path, default=Path("bundles"))
-    parser.add_argument("--seed", type=whole(0), default=0)
-    parser.add_argument("--out", type=Path)
     return parser.parse_args(arguments)
 
 

@@ -38,10 +38,10 @@ class Outbox:
         with self._lock:
             if self._closed:
                 return False
-            before, pressed = self._rows, self.pressing
+            before = self.ready, self.pressing
             self._portions.append(portion)
             self._rows += portion.n
-            news = not before or self.pressing > pressed
+            news = (self.ready, self.pressing) != before
         if news:
             self._listener()
         return True

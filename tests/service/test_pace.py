@@ -36,35 +36,28 @@ def test_the_reader_is_told_of_the_first_portion_and_of_that_which_takes_half_th
     assert len(told) == 4
 
 
-class Work:
+class Work(Outbox):
     """A stream whose rows come when the test says so."""
 
-    def __init__(self) -> None:
-        self._outbox, self.made = Outbox(ROOM), False
-        self.listen, self.take, self.put = self._outbox.listen, self._outbox.take, self._outbox.put
-
-    @property
-    def ready(self) -> bool:
-        return self._outbox.ready
-
-    @property
-    def pressing(self) -> bool:
-        return self._outbox.pressing
+    made = False
 
     def end(self) -> None:
         self.made = True
-        self._outbox.tell()
+        self.tell()
 
     def summary(self) -> Summary:
         return Summary()
 
-    def close(self) -> None:
-        self._outbox.close()
+
+async def settled() -> None:
+    """Everything that can go on without the clock has."""
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 def played(act: Callable[[Work, Portions], object]) -> None:
     async def play() -> None:
-        work = Work()
+        work = Work(ROOM)
         await act(work, portions_of(work))  # type: ignore[arg-type, misc]
 
     asyncio.run(asyncio.wait_for(play(), 30))
@@ -85,7 +78,7 @@ def test_the_first_rows_come_at_once_and_the_last_with_the_end(monkeypatch: pyte
         following = asyncio.ensure_future(rows_of(portions))
         for _ in range(3):
             work.put(portion(1))
-            await asyncio.sleep(0.01)
+            await settled()
         assert not following.done()
         work.end()
         assert await following == 3
@@ -102,11 +95,27 @@ def test_nobody_waits_once_half_the_room_is_taken(monkeypatch: pytest.MonkeyPatc
             work.put(portion(rows))
             assert await rows_of(portions) == rows
         following = asyncio.ensure_future(rows_of(portions))
-        await asyncio.sleep(0.01)
+        await settled()
         work.put(portion(1))
-        await asyncio.sleep(0.01)
+        await settled()
         work.put(portion(ROOM // 2))
         assert await following == 1 + ROOM // 2
+
+    played(act)
+
+
+def test_a_reader_that_goes_while_rows_are_gathered_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "PACE_SECONDS", HOUR)
+
+    async def act(work: Work, portions: Portions) -> None:
+        work.put(portion(1))
+        assert await rows_of(portions) == 1
+        following = asyncio.ensure_future(rows_of(portions))
+        work.put(portion(1))
+        await settled()
+        following.cancel()
+        await settled()
+        assert following.cancelled() and not work.put(portion(1))
 
     played(act)
 

@@ -280,37 +280,11 @@ def test_weights_of_another_generator_are_not_compared(weights_run: Path, tmp_pa
         other_weights(bundle, [weights_run / "bundle"])
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["train", "gan", "--preset", "nope", "--out", "x"], "unknown preset 'nope'"),
-        (["train", "weights", "--bundle", "nowhere", "--data", "digits", "--out", "x"], "not a bundle"),
-        (["train", "gan", "--preset", "digits", "--data", "nowhere", "--out", "x"], "neither a file"),
-        (["train", "gan", "--preset", "digits", "--device", "tpu9", "--out", "x"], "unknown device"),
-        (["evaluate", "nowhere", "--data", "digits"], "not a bundle"),
-        (["data", "nowhere"], "neither a file"),
-    ],
-)
-def test_wrong_arguments_give_one_line_and_exit_code_2(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(arguments) == 2
-    error = capsys.readouterr().err.strip().splitlines()
-    assert len(error) == 1 and said in error[0]
-
-
 def test_data_of_another_shape_than_the_bundle_is_refused(
     gan_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(weights(gan_run, "digits", tmp_path)) == 2
     assert "shape" in capsys.readouterr().err
-
-
-def test_data_lists_every_name(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["data"]) == 0
-    printed = capsys.readouterr().out
-    assert all(name in printed for name in ("fashion-mnist", "mnist", "digits", "gaussians-25", "swiss-roll"))
 
 
 def test_steep_weights_get_a_gentle_step_in_the_bundles_defaults_and_others_none() -> None:

@@ -237,3 +237,9 @@ def test_whatever_a_server_answers_becomes_a_clear_exception(
         client.sample()
     assert says in str(problem.value)
     assert (problem.value.code, problem.value.retry_after) == (code, retry_after)
+
+
+def test_data_lists_every_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ("fashion-mnist", "mnist", "digits", "gaussians-25", "swiss-roll"))

@@ -179,3 +179,23 @@ def test_the_smallest_data_that_a_report_takes_is_measured(place: Path, capsys: 
     assert main(["evaluate", "bundles/points", "--data", "enough.npz", "--device", "cpu"]) == 0
     assert (place / "bundles" / "points" / "report.json").is_file()
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "gan", "--preset", "nope", "--out", "x"], "unknown preset 'nope'"),
+        (["train", "weights", "--bundle", "nowhere", "--data", "digits", "--out", "x"], "not a bundle"),
+        (["train", "gan", "--preset", "digits", "--data", "nowhere", "--out", "x"], "neither a file"),
+        (["train", "gan", "--preset", "digits", "--device", "tpu9", "--out", "x"], "unknown device"),
+        (["evaluate", "nowhere", "--data", "digits"], "not a bundle"),
+        (["data", "nowhere"], "neither a file"),
+    ],
+)
+def test_wrong_arguments_give_one_line_and_exit_code_2(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1 and said in error[0]

@@ -70,8 +70,7 @@ def decisive(table: Table) -> tuple[str, ...]:
     Of raw coordinates FID compares means and covariances alone, and is at its floor for any generator that balances its
     modes, whatever lies between them: there EMD stands in its place.
     """
-    raw = any(RAW_ONLY in values for values in table.values.values())
-    return ("emd", *UNBIASED, RAW_ONLY) if raw else ("fid", *UNBIASED)
+    return ("emd", *UNBIASED, RAW_ONLY) if _has(table, RAW_ONLY) else ("fid", *UNBIASED)
 
 
 def recall_of(table: Table) -> str:
@@ -80,7 +79,11 @@ def recall_of(table: Table) -> str:
     With as few generated rows as real ones the balls of junk between modes cover the modes: of the 25 Gaussians the
     prior's recall is above real data's, and falls by what junk goes.
     """
-    return DENSE_RECALL if any(DENSE_RECALL in values for values in table.values.values()) else "recall"
+    return DENSE_RECALL if _has(table, DENSE_RECALL) else "recall"
+
+
+def _has(table: Table, metric: str) -> bool:
+    return any(metric in values for values in table.values.values())
 
 
 def improvement(table: Table, metric: str, method: str, base: str, effect: float) -> dict[str, Any]:

@@ -106,11 +106,6 @@ def measure(
     even = by_turns(data[1], n)
     if not torch.equal(even, real):
         matched = kept_table(shelf, space, even, sets, options.device, blocks, title).values
-        table = Table(
-            {
-                name: {metric: matched[name][metric] if metric in MATCHING else found for metric, found in each.items()}
-                for name, each in table.values.items()
-            },
-            table.block_rows,
-        )
+        for name, values in table.values.items():
+            values.update({metric: matched[name][metric] for metric in MATCHING})
     return Measured(table, {name: found.cost.acceptance_rate for name, found in drawn.items()}, n)

@@ -87,6 +87,11 @@ def test_two_bundles_make_one_table_and_a_row_of_both_is_taken_once() -> None:
     assert both.names == ["prior", "sir", "latentrs"]
 
 
+def test_labels_play_no_part_in_the_references() -> None:
+    bare = tuple(Dataset(data.name, data.samples) for data in DATA)
+    assert torch.equal(references(bare[0], bare[1], 100)[0], references(*DATA, 100)[0])
+
+
 def test_each_block_of_labelled_points_has_the_modes_in_equal_numbers_and_no_row_twice() -> None:
     real = by_turns(DATA[1], 400)
     modes = torch.cdist(real, gaussian_grid_centres(25)).argmin(dim=1)
