@@ -1,4 +1,4 @@
-"""Which objective ``winnow train weights`` takes when nobody names one."""
+"""What ``winnow train`` takes when nobody says, and that its help says so."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from training.classifier import DEFAULTS
 from training.weights.config import WeightsConfig
 from winnow.cli import main
 
@@ -35,3 +36,13 @@ def test_the_default_depends_on_the_kind_of_samples(
     command = ["train", "weights", "--bundle", str(BUNDLES / bundle), "--data", bundle, "--out", str(tmp_path)]
     with pytest.raises(Stop):
         main([*command, *given])
+
+
+@pytest.mark.parametrize("setting", ["steps", "critic_steps", "batch", "penalty", "critic_penalty", "lr"])
+def test_the_help_of_classifier_has_its_defaults(setting: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "classifier", "--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    of_images, of_points = (f"{getattr(DEFAULTS[kind], setting):g}" for kind in ("image", "points"))
+    said = words.split(f"--{setting.replace('_', '-')} {setting.upper()}")[-1].split(" --")[0]
+    assert f"(default: {of_images}, for points {of_points})" in said
