@@ -80,7 +80,7 @@ COMPARED = (*SHORT_LIST, "transport", "transport-raw", "ratio", "adversarial", "
 PLANE_COMPARED = ("energy-ladder", "energy", "energy-ratio", "ratio", "transport", "adversarial")
 RECIPES = {
     "fashion-mnist": Recipe("fashion-mnist", True, COMPARED, rows_per_real=30),
-    "mnist": Recipe("mnist", True, SHORT_LIST),
+    "mnist": Recipe("mnist", True, SHORT_LIST, rows_per_real=30),
     "stacked-mnist": Recipe("stacked-mnist", True, SHORT_LIST),
     "gaussians-25": Recipe("gaussians-25", False, PLANE_COMPARED),
     "swiss-roll": Recipe("swiss-roll", False, PLANE_COMPARED),

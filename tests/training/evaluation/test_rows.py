@@ -9,9 +9,10 @@ from torch import nn
 from models.importance import ImportanceNetwork
 from tests.training.evaluation.constructed import bundle_around
 from training.data.synthetic import standard_normal
-from training.evaluation.blocks import PAIRED_PER_REAL, Rows, measure
+from training.evaluation.blocks import MATCHED_SETS, PAIRED_PER_REAL, Rows, measure
 from training.evaluation.compare import compare
 from training.evaluation.report import Options, evaluate
+from training.metrics.transport import emd
 from training.pipeline import with_weights
 from winnow.commands.evaluate import _print
 
@@ -26,6 +27,17 @@ def test_beyond_ten_rows_to_a_real_one_only_fid_reads_more() -> None:
     assert {name for name in cut if cut[name] != every[name]} == {"fid"}
     fewer = measure(real, Rows(rows[: PAIRED_PER_REAL * REAL - 1], None))
     assert {name for name in cut if cut[name] != fewer[name]} == {"fid", "energy_distance", "kid"}
+
+
+def test_emd_is_the_mean_over_five_disjoint_sets_or_as_many_as_there_are() -> None:
+    rng = torch.Generator().manual_seed(0)
+    real = torch.randn(REAL, DIM, generator=rng)
+    rows = torch.randn((MATCHED_SETS + 1) * REAL, DIM, generator=rng)
+    for metric, power in (("emd", 1), ("emd_squared", 2)):
+        alone = [emd(real, part, power) for part in rows.split(REAL)]
+        for given, used in ((MATCHED_SETS + 1, MATCHED_SETS), (3, 3), (1, 1)):
+            found = measure(Rows(real, None), Rows(rows[: (given + 1) * REAL - 1], None))[metric]
+            assert found == pytest.approx(sum(alone[:used]) / used, rel=1e-12)
 
 
 def test_further_weights_keep_the_usual_rows_and_are_compared_at_as_many(capsys: pytest.CaptureFixture[str]) -> None:
