@@ -1,4 +1,4 @@
-"""Every metric on one block: equal numbers of real and generated rows in one feature space."""
+"""Every metric of generated rows against one block of real ones, in one feature space."""
 
 from __future__ import annotations
 
@@ -67,6 +67,11 @@ def rows_of(space: Space, samples: torch.Tensor, device: torch.device) -> Rows:
     return Rows(features, space.classes(features, device), space.network is None)
 
 
+def matched_sets(real: int, rows: int) -> int:
+    """With how many disjoint sets of ``rows`` generated ones ``real`` rows are matched."""
+    return max(1, min(MATCHED_SETS, rows // real))
+
+
 def measure(real: Rows, fake: Rows, dense: int = 0) -> dict[str, float]:
     """All metrics of ``fake`` against the n rows of ``real``; energy distance and KID are unbiased, may be negative.
 
@@ -78,7 +83,7 @@ def measure(real: Rows, fake: Rows, dense: int = 0) -> dict[str, float]:
     """
     x, every = real.features, fake.features
     many = every[: PAIRED_PER_REAL * len(x)]
-    sets = every[: max(1, min(MATCHED_SETS, len(every) // len(x))) * len(x)].split(len(x))
+    sets = every[: matched_sets(len(x), len(every)) * len(x)].split(len(x))
     fake = fake[: len(x)]
     y = fake.features
     neighbours, ties = precision_recall(x, y), density_coverage(x, y)

@@ -17,7 +17,7 @@ from sampling.methods import METHODS
 from training.data.catalog import fixed_split
 from training.data.dataset import Dataset
 from training.errors import TrainingRefused
-from training.evaluation.blocks import Rows, Space, rows_of
+from training.evaluation.blocks import Rows, Space, matched_sets, rows_of
 from training.evaluation.compare import BLOCKS, Table, compare
 from training.evaluation.curves import marginal_precision, shares_of_classes, weight_histogram
 from training.evaluation.drawing import Drawn, acceptance, costs, draw_method, draw_weights, stream_seed
@@ -180,14 +180,16 @@ def protocol(
     seed: int, block_rows: int, generated: int, of_objectives: int, floor: int, training_seeds: int
 ) -> dict[str, Any]:
     """How the numbers of a report came about."""
+    per_block = {"generated": generated // BLOCKS, "objectives": of_objectives // BLOCKS, "floor": floor // BLOCKS}
     return {
         "seed": seed,
         "blocks": BLOCKS,
         "block_rows": block_rows,
-        "generated_rows_per_block": generated // BLOCKS,
-        "generated_rows_per_block_of_objectives": of_objectives // BLOCKS,
+        "generated_rows_per_block": per_block["generated"],
+        "generated_rows_per_block_of_objectives": per_block["objectives"],
         "generated_rows_per_block_of_slow": block_rows,
-        "floor_rows_per_block": floor // BLOCKS,
+        "floor_rows_per_block": per_block["floor"],
+        "emd_sets_per_block": {which: matched_sets(block_rows, rows) for which, rows in per_block.items()},
         "confidence": CONFIDENCE,
         "interval": "Student, over disjoint blocks of data and samples; paired differences block by block",
         "training_seeds": training_seeds,

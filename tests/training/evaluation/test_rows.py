@@ -50,6 +50,8 @@ def test_further_weights_keep_the_usual_rows_and_are_compared_at_as_many(capsys:
     ]
     assert [report["protocol"]["generated_rows_per_block"] for report in found] == [40, 80]
     assert [report["protocol"]["generated_rows_per_block_of_objectives"] for report in found] == [40, 40]
+    sets = [{"generated": 4, "objectives": 4, "floor": 1}, {"generated": 5, "objectives": 4, "floor": 1}]
+    assert [report["protocol"]["emd_sets_per_block"] for report in found] == sets
     few, many = (report["spaces"][0] for report in found)
     assert few["methods"]["prior"] != many["methods"]["prior"]
     assert few["methods"]["prior"] == few["objectives"]["methods"]["prior"]

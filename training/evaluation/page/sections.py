@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from training.evaluation.gate import NAMES
 from training.evaluation.material import Material
 from training.evaluation.page.charts import front, grouped_bars, histogram, line_chart
 from training.evaluation.page.images import RAMP, map_uri, paths_uri, sample_uri, scatter_uri
@@ -23,12 +24,13 @@ def summary(report: dict[str, Any]) -> str:
     gate, data = report["gate"], report["data"]
     kind = "good" if gate["verdict"] == "passed" else "bad"
     where = f"{gate['space']} features ({gate['role']})"
+    decisive = NAMES[report["spaces"][-1]["verdicts"]["latentrs"]["improvements"][0]["metric"]]
     return (
         f'<p class="verdict"><b class="{kind}">Weights {escape(gate["verdict"])}.</b> {escape(gate["reason"])}</p>'
         f"<p>latentrs against the prior, {data['rows']} {escape(data['split'])} rows of {escape(data['name'])}, "
-        f"{escape(where)}. Asked for: FID and an unbiased distance down by more than {gate['minimum_effect']:.0%} at "
-        f"the ends of their 97% intervals, recall down by at most {gate['max_recall_loss']:g}, EMD not below that of "
-        "real data.</p>"
+        f"{escape(where)}. Asked for: {decisive} and an unbiased distance down by more than "
+        f"{gate['minimum_effect']:.0%} at the ends of their 97% intervals, recall down by at most "
+        f"{gate['max_recall_loss']:g}, EMD not below that of real data.</p>"
     )
 
 
@@ -49,7 +51,9 @@ def tables(report: dict[str, Any]) -> str:
     protocol = report["protocol"]
     parts.append(
         f"<p>Means with 97% Student intervals over {protocol['blocks']} disjoint blocks of {protocol['block_rows']} "
-        f"real rows, in brackets the paired difference to the prior. Seed {protocol['seed']}.</p><ul>{left_out}</ul>"
+        f"real rows, each against {protocol['generated_rows_per_block']} generated ones of its own (the floor: "
+        f"{protocol['floor_rows_per_block']} rows of training data), in brackets the paired difference to the prior. "
+        f"Seed {protocol['seed']}.</p><ul>{left_out}</ul>"
     )
     return "".join(parts)
 
