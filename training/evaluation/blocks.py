@@ -22,8 +22,8 @@ HIGHER_IS_BETTER = ("precision", "recall", "dense_recall", "density", "coverage"
 PAIRED_PER_REAL = 10
 """Rows of which all pairs are compared, to each real one."""
 MATCHED_SETS = 5
-"""Sets of generated rows that the real ones are matched with, one after the other: the chance of one set would be most
-of an EMD's interval."""
+"""Sets of generated rows that the real ones are matched with, one after the other: of images the chance of one set
+would be more than half of an EMD's interval."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import re
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from models.manifest import OutputSpec
 from tests.training.evaluation.constructed import write_bundle
 from training.evaluation import files
 from training.evaluation.page.charts import front, grouped_bars, histogram, line_chart
+from training.evaluation.page.sections import tables
 from training.evaluation.page.tables import number, table, with_interval
 from winnow.cli import main
 
@@ -123,6 +125,13 @@ def test_the_numbers_are_those_of_the_report(page: str, report: dict[str, object
     for value in (memory["median_distance_to_training"], memory["median_distance_of_test_rows"]):
         assert number(value) in text
     assert report["latent_geometry"]["sentence"] in text  # type: ignore[index]
+
+
+def test_the_page_says_what_the_gate_asks_for_and_of_how_many_rows(page: str, report: dict[str, Any]) -> None:
+    decisive = "EMD" if "ladder_distance" in report["spaces"][-1]["methods"]["prior"] else "FID"
+    assert f"Asked for: {decisive} and an unbiased distance" in unescape(page)
+    report["protocol"] |= {"generated_rows_per_block": 70, "floor_rows_per_block": 80}
+    assert "each against 70 generated ones of its own (the floor: 80 rows of training data)" in tables(report)
 
 
 def test_names_are_escaped(page: str) -> None:
