@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,16 @@ from benchmarks.cost import measure
 from benchmarks.workloads import make_known, random_bundle, write_random_bundle
 from models.bundle import load_bundle
 from sampling.sampler import BlockSizes
+from service.engine.cuda import can_record
 from service.engine.decoding import decode
 from service.engine.engine import Engine
+from service.engine.onecall import Decode, as_it_is, recorded, seconds_of, traced
 from service.engine.options import EngineOptions
 from service.engine.rows import SampleRequest
+from service.engine.sizing import rows_for
+from service.engine.warmup import probe_latents
 from service.metrics.registry import Metrics
-from training.metrics.intervals import student_interval
+from training.metrics.intervals import Interval, student_interval
 
 # By device: large ones take minutes an answer on a CPU.
 LARGE = {"cuda": ("progan-128", "stylegan2-256"), "cpu": ("random-128",)}
@@ -29,6 +35,7 @@ METHODS = ("prior", "latentrs")
 BATCHES = 8  # of one request
 SEED = 7
 MOST_PAIRS, LEAST_PAIRS = 20, 3
+CALLS_PART = 0.2  # of an engine's time, for the calls of its generator alone
 
 
 def large_generators(device: torch.device, seconds: float) -> dict[str, dict[str, Any]]:
@@ -47,7 +54,40 @@ def served(bundles: list[Path], device: torch.device, seconds: float) -> dict[st
     make_known()
     with tempfile.TemporaryDirectory(prefix="winnow-gpu-check-") as scratch:
         folders = [*bundles, write_random_bundle(Path(scratch), LARGE[device.type][0])]
-        return {folder.name: engine(folder, device, seconds) for folder in folders}
+        return {
+            folder.name: engine(folder, device, seconds) | {"calls": calls(folder, device, seconds * CALLS_PART)}
+            for folder in folders
+        }
+
+
+def calls(folder: Path, device: torch.device, seconds: float) -> dict[str, dict[str, Any]]:
+    """Of each way to call the generator that the engine has there: the time of a batch over that of the generator as
+    it is, in rounds of one batch each, and whether the bytes are the same; or why it cannot be had."""
+    bundle = load_bundle(folder, device)
+    probe = probe_latents(bundle, rows_for(bundle, None))
+    plain = as_it_is(bundle, probe)
+    makers: dict[str, Callable[[], Decode]] = {"traced": partial(traced, bundle, probe)}
+    if can_record(device):
+        makers["recorded"] = partial(recorded, bundle, probe, plain)
+    found: dict[str, dict[str, Any]] = {}
+    for name, make in makers.items():
+        try:
+            found[name] = beside(plain, make(), probe, seconds / len(makers))
+        except Exception as error:  # noqa: BLE001 - the rest of the check is worth having without it
+            found[name] = {"error": f"{type(error).__name__}: {error}"}
+    return found
+
+
+def beside(plain: Decode, other: Decode, latents: torch.Tensor, seconds: float) -> dict[str, Any]:
+    same = all(np.array_equal(plain(rows), other(rows)) for rows in (latents, latents.flip(0), latents[:1]))
+    logs: list[float] = []
+    until = time.monotonic() + seconds
+    while len(logs) < LEAST_PAIRS or time.monotonic() < until:
+        pair = (plain, other) if len(logs) % 2 else (other, plain)
+        spent = {way: seconds_of(way, latents) for way in pair}
+        logs.append(float(np.log(spent[other] / spent[plain])))
+    low, ratio, high = ends(student_interval(logs))
+    return {"same_bytes": same, "time_ratio": ratio, "low": low, "high": high, "pairs": len(logs)}
 
 
 def engine(folder: Path, device: torch.device, seconds: float) -> dict[str, Any]:
@@ -57,7 +97,7 @@ def engine(folder: Path, device: torch.device, seconds: float) -> dict[str, Any]
     seeded: list[tuple[str, bytes]] = []
     for loops in LOOPS:
         threads = loops if device.type == "cpu" else 1  # one for each loop: the fingerprint names their number
-        running = Engine(folder, None, EngineOptions(devices=(str(device),) * loops, threads=threads), Metrics())
+        running = Engine(folder, None, EngineOptions(devices=(str(device),), loops=loops, threads=threads), Metrics())
         running.start()
         try:
             rows = running.served(None).batch_rows
@@ -93,8 +133,12 @@ def against_bare(running: Engine, folder: Path, device: torch.device, method: st
     until = time.monotonic() + seconds
     while len(pairs) < LEAST_PAIRS or (len(pairs) < MOST_PAIRS and time.monotonic() < until):
         pairs.append((bare(), ours()) if len(pairs) % 2 else (ours(), bare())[::-1])
-    interval = student_interval([np.log(base / mine) for base, mine in pairs])
-    ends = (interval.mean - interval.half_width, interval.mean, interval.mean + interval.half_width)
-    low, ratio, high = (float(np.exp(end)) for end in ends)
+    low, ratio, high = ends(student_interval([np.log(base / mine) for base, mine in pairs]))
     rate = float(np.median([BATCHES * batch / base for base, _ in pairs]))
     return {"ratio": ratio, "low": low, "high": high, "pairs": len(pairs), "bare_images_per_second": rate}
+
+
+def ends(interval: Interval) -> tuple[float, float, float]:
+    """Lower end, mean and upper end of an interval of logarithms, as ratios."""
+    low, mean, high = np.exp([interval.mean - interval.half_width, interval.mean, interval.mean + interval.half_width])
+    return float(low), float(mean), float(high)

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 
 from models.bundle import Bundle, load_bundle
-from service.engine.onecall import Decode, Whole, as_it_is, one_call, rows_of
+from service.engine.decoding import rows_of
+from service.engine.onecall import Decode, Whole, as_it_is, one_call
 from service.engine.rows import Pixels
 from service.engine.sizing import rows_for
 from service.engine.warmup import probe_latents

@@ -11,6 +11,7 @@ import torch
 
 from models.bundle import Bundle
 from models.pixels import to_uint8
+from service.engine.cuda import fetched
 from service.engine.errors import OutOfMemory
 from service.engine.rows import Pixels, joined
 from service.engine.served import Served
@@ -32,15 +33,15 @@ def decode(bundle: Bundle, latents: torch.Tensor) -> Pixels:
     Raises FloatingPointError for output that is not finite, and whatever the generator raises.
     """
     samples = bundle.generator(latents)
-    check_finite(torch.isfinite(samples).all())
-    return to_rows(bundle, samples)
+    return rows_of(torch.isfinite(samples).all(), output_of(bundle, samples))
 
 
 @torch.inference_mode()
 def to_rows(bundle: Bundle, samples: torch.Tensor) -> Pixels:
     """The generator's output [k, ...], finite, -> images uint8 [k, H, W, C] or points float32 [k, D]."""
-    rows: Pixels = output_of(bundle, samples).cpu().numpy()
-    return rows
+    (rows,) = fetched((output_of(bundle, samples),))
+    pixels: Pixels = rows.numpy()
+    return pixels
 
 
 def output_of(bundle: Bundle, samples: torch.Tensor) -> torch.Tensor:
@@ -52,10 +53,13 @@ def output_of(bundle: Bundle, samples: torch.Tensor) -> torch.Tensor:
     return to_uint8(samples, low, high).permute(0, 2, 3, 1).contiguous()
 
 
-def check_finite(finite: torch.Tensor) -> None:
-    """Raises FloatingPointError unless the generator's output was."""
+def rows_of(finite: torch.Tensor, rows: torch.Tensor) -> Pixels:
+    """``rows`` in the machine's memory. Raises FloatingPointError unless the generator's output was ``finite`` []."""
+    finite, rows = fetched((finite, rows))
     if not bool(finite):
         raise FloatingPointError("the generator gave NaN or infinite values")
+    pixels: Pixels = rows.numpy()
+    return pixels
 
 
 class Sizes(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import torch
@@ -9,12 +10,21 @@ import torch
 from service.engine.errors import DeviceUnavailable
 
 AUTO = "auto"
+# While one waits for a GPU the other prepares the next batch; on a CPU whoever prepares takes the time from the batch.
+LOOPS = {"cuda": 2, "cpu": 1}
+
+
+def places_of(devices: Sequence[torch.device], loops: int | None) -> tuple[torch.device, ...]:
+    """The device of each loop, ``loops`` of them a device, LOOPS without; the first loops of all devices come first."""
+    each = [LOOPS[device.type] if loops is None else loops for device in devices]
+    turns = range(max(each))
+    return tuple(device for turn in turns for device, number in zip(devices, each, strict=True) if turn < number)
 
 
 def choose_devices(names: Sequence[str]) -> tuple[torch.device, ...]:
     """The devices that ``names`` mean; ``auto`` alone: every CUDA device, or the CPU where there is none.
 
-    The same one twice is two loops on it. Raises DeviceUnavailable.
+    One that is named twice counts as two. Raises DeviceUnavailable.
     """
     if tuple(names) == (AUTO,):
         found = [f"cuda:{number}" for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
@@ -55,7 +65,12 @@ def device_facts(device: torch.device) -> dict[str, str | int | None]:
 
 
 def keep_bits(devices: Sequence[torch.device]) -> None:
-    """Have the same call give the same bits on CUDA: no kernel is chosen by a race, none adds in random order."""
+    """Have the same call give the same bits on CUDA: no kernel is chosen by a race, none adds in random order.
+
+    Before the first multiplication there, when cuBLAS reads its variable: with several streams its results repeat only
+    if each has memory of its own (NVIDIA's manual of cuBLAS, "Results reproducibility").
+    """
     if any(device.type == "cuda" for device in devices):
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True

@@ -20,8 +20,9 @@ from sampling.parameters import Parameters
 from sampling.sampler import Sampler
 from service.engine.accounts import Accounts
 from service.engine.catalog import Catalog
+from service.engine.cuda import own_stream
 from service.engine.decoding import Decoder
-from service.engine.devices import choose_devices, keep_bits
+from service.engine.devices import choose_devices, keep_bits, places_of
 from service.engine.errors import DeviceStopped, Draining, Overloaded
 from service.engine.evaluations import Work, check_latents, check_possible
 from service.engine.jobs import Job, SampleJob
@@ -50,14 +51,14 @@ MAX_BOUND = 64
 
 
 class Engine:
-    """``start``, then ``submit`` or ``stream`` from any thread, then ``close``. One device loop a device.
+    """``start``, then ``submit`` or ``stream`` from any thread, then ``close``. ``devices``: of each loop its own.
 
     Raises DeviceUnavailable.
     """
 
     def __init__(self, bundles: Path, default_model: str | None, options: EngineOptions, metrics: Metrics) -> None:
         self.options, self.metrics = options, metrics
-        self.devices = choose_devices(options.devices)
+        self.devices = places_of(choose_devices(options.devices), options.loops)
         self._queue = JobQueue(options, metrics, perf_counter, len(self.devices))
         self._accounts = Accounts(metrics)
         self.shelf = Shelf(bundles, default_model, options, metrics, self._queue, self._forget, self.devices)
@@ -67,8 +68,8 @@ class Engine:
         self._started: Future[None] = Future()
         self._closing = False
         self._threads = [
-            threading.Thread(target=self._run, args=(loop, not number), name=f"winnow-device-{number}", daemon=True)
-            for number, loop in enumerate(self._loops)
+            threading.Thread(target=self._run, args=(number,), name=f"winnow-device-{number}", daemon=True)
+            for number in range(len(self._loops))
         ]
 
     def _turn(self, device: int) -> Turn:
@@ -249,12 +250,13 @@ class Engine:
             turn.decoder.forget(served.bundle.digest)
         self._bound.cache_clear()
 
-    def _run(self, loop: DeviceLoop, first: bool) -> None:
+    def _run(self, number: int) -> None:
+        loop = self._loops[number]
         # OpenMP keeps this number per thread, so it must be set in this one.
         on_cpu = sum(device.type == "cpu" for device in self.devices)
         threads = max(1, (self.options.threads or usable_threads()) // max(1, on_cpu))
         torch.set_num_threads(threads)
-        if first:
+        if not number:
             keep_bits(self.devices)
             try:
                 self.shelf.fill(threads)
@@ -265,6 +267,7 @@ class Engine:
         elif self._started.exception() is not None:
             return
         try:
+            own_stream(self.devices[number])
             loop.run()
         except BaseException:
             logger.critical("the device loop has stopped", exc_info=True)

@@ -19,10 +19,11 @@ class EngineOptions:
     Parked bulk costs a small request next to nothing, so that is never refused for it.
     ``result_bytes``: what answers that are held whole may come to together; one batch's worth is always taken.
     ``outbox_bytes``: of an answer that streams, what may lie ready for its reader; four batches at least.
-    ``devices``: where networks run, one loop each; ``auto`` alone: every CUDA device, or the CPU where there is none.
+    ``devices``: where networks run; ``auto`` alone: every CUDA device, or the CPU where there is none.
+    ``loops``: that take turns at each of them, None for two on CUDA and one on the CPU (devices.py).
     ``pool_rows``: latents that are chosen ahead for each model, method and parameters in use.
     ``threads``: torch's, of all loops on the CPU together, None for what the container may use.
-    ``trace``: run the generator as one call where it gives the same bytes (onecall.py).
+    ``trace``: run the generator as one call, traced or recorded, where it gives the same bytes (onecall.py).
     ``max_proposals_per_sample``: a method that needs more, on average over a window, is refused; a thousand
     proposals of the 4x400 w cost what a hundred decoded images do, so no filter that tight is worth its price.
     ``allow_rejected_weights``: serve w that the quality gate rejected; unfiltered samples are better than worse ones.
@@ -37,6 +38,7 @@ class EngineOptions:
     outbox_bytes: int = 2 * 2**20
     pool_rows: int = 1_024
     devices: tuple[str, ...] = (AUTO,)
+    loops: int | None = None
     threads: int | None = None
     trace: bool = True
     max_proposals_per_sample: int = MAX_PROPOSALS_PER_SAMPLE

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from time import perf_counter
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from sampling.sampler import BlockSizes
 from service.engine.devices import device_facts
 from service.engine.fingerprint import fingerprint
 from service.engine.methods import available_methods
-from service.engine.onecall import Decode, as_it_is, one_call
+from service.engine.onecall import as_it_is, one_call, seconds_of
 from service.engine.options import EngineOptions
 from service.engine.rows import Pixels
 from service.engine.served import Served
@@ -26,7 +25,6 @@ from service.engine.supply import SeededSupply
 
 PROBE_SEED = 0
 PROBED = ("prior", "latentrs")
-TIMED_BATCHES = 3
 
 
 def warm_up(bundles: Sequence[Bundle], options: EngineOptions, environment: dict[str, str | int]) -> Served:
@@ -38,7 +36,7 @@ def warm_up(bundles: Sequence[Bundle], options: EngineOptions, environment: dict
     latents = [probe_latents(bundle, batch) for bundle in bundles]
     mixes = all(map(rows_mix, bundles, latents))
     decoders = tuple(map(one_call if options.trace else as_it_is, bundles, latents))
-    seconds = max(_timed(*each) for each in zip(decoders, latents, strict=True)) / batch
+    seconds = max(map(seconds_of, decoders, latents)) / batch
     served = Served(tuple(bundles), decoders, batch, options.proposal_block, mixes, seconds, fingerprint="")
     prints = [
         fingerprint(
@@ -111,14 +109,3 @@ def probe_bits(bundle: Bundle, rows: Pixels, sizes: BlockSizes) -> str:
         if take.weights is not None:
             digest.update(take.weights.cpu().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _timed(decoder: Decode, latents: torch.Tensor) -> float:
-    """Seconds of a full batch, the quickest of a few."""
-
-    def once() -> float:
-        started = perf_counter()
-        decoder(latents)  # comes back when the rows lie in the machine's memory
-        return perf_counter() - started
-
-    return min(once() for _ in range(TIMED_BATCHES))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 
 from service.engine import devices
-from service.engine.devices import choose_devices, device_facts
+from service.engine.devices import choose_devices, device_facts, places_of
 from service.engine.errors import DeviceUnavailable
+
+CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
 
 @pytest.fixture
@@ -28,6 +31,22 @@ def test_auto_is_every_cuda_device_or_the_cpu(gpus: Callable[[int], None]) -> No
     assert choose_devices(["auto"]) == (torch.device("cpu"),)
     gpus(2)
     assert choose_devices(["auto"]) == (torch.device("cuda", 0), torch.device("cuda", 1))
+
+
+@pytest.mark.parametrize(
+    ("names", "loops", "places"),
+    [
+        (["cpu"], None, ["cpu"]),
+        (["cpu"], 2, ["cpu", "cpu"]),
+        (["cuda:0", "cuda:1"], None, ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]),
+        (["cuda:0", "cuda:1"], 1, ["cuda:0", "cuda:1"]),
+        (["cuda:0", "cpu"], None, ["cuda:0", "cpu", "cuda:0"]),
+    ],
+)
+def test_each_device_has_its_first_loop_before_any_has_a_second(
+    names: list[str], loops: int | None, places: list[str]
+) -> None:
+    assert [str(place) for place in places_of([torch.device(name) for name in names], loops)] == places
 
 
 def test_devices_are_taken_as_they_are_named(gpus: Callable[[int], None]) -> None:
@@ -64,8 +83,9 @@ def test_the_kind_of_device_is_part_of_what_bits_depend_on(monkeypatch: pytest.M
 
 
 @pytest.fixture(autouse=True)
-def deterministic() -> Iterator[None]:
+def deterministic(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = torch.backends.cudnn.deterministic
+    monkeypatch.delenv(CUBLAS, raising=False)
     yield
     torch.backends.cudnn.deterministic = before
 
@@ -73,4 +93,16 @@ def deterministic() -> Iterator[None]:
 def test_kernels_on_cuda_are_chosen_for_their_bits() -> None:
     devices.keep_bits([torch.device("cuda", 0)])
     assert torch.backends.cudnn.deterministic
+    assert os.environ[CUBLAS] == ":4096:8"
     assert not torch.backends.cudnn.benchmark
+
+
+def test_what_cublas_was_told_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CUBLAS, ":16:8")
+    devices.keep_bits([torch.device("cuda", 0)])
+    assert os.environ[CUBLAS] == ":16:8"
+
+
+def test_a_cpu_needs_nothing_of_it() -> None:
+    devices.keep_bits([torch.device("cpu")])
+    assert CUBLAS not in os.environ

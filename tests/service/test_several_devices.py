@@ -91,6 +91,16 @@ def test_seeded_samples_are_those_of_one_device(start: Start, method: str) -> No
     assert books_balance(both)
 
 
+def test_two_loops_on_one_device_are_two_of_one_kind(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, both = start(), start(devices=("cpu",), loops=2)
+    assert alone.fingerprints == both.fingerprints
+    np.testing.assert_array_equal(draw(alone, 9, "latentrs", 5).rows, draw(both, 9, "latentrs", 5).rows)
+    meeting = Meeting(both, monkeypatch)
+    assert draw(both, 40 * BATCH, "prior").n == 40 * BATCH
+    assert min(meeting.rows) > 0
+    assert books_balance(both)
+
+
 def test_seeded_work_stays_on_the_first_of_unlike_devices(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = count()
     monkeypatch.setattr(warmup, "device_facts", lambda _: {"device": next(kinds)})
