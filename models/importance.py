@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from math import log, pi
 from typing import Any, Literal, get_args
 
@@ -9,9 +11,10 @@ import torch
 from torch import nn
 from torch.nn.functional import logsigmoid, relu
 
-from models.mlp import leaky_mlp
+from models.mlp import mlp
 
 Head = Literal["bounded", "relu"]
+Activation = Literal["leaky_relu", "silu"]
 
 
 class ImportanceNetwork(nn.Module):
@@ -19,7 +22,8 @@ class ImportanceNetwork(nn.Module):
 
     Head ``bounded`` is cap * sigmoid(h), so w <= cap exactly. Head ``relu`` is max(h, 0) as published: the
     training clips it only softly, so w may exceed the cap (then the sampled law is min(w, cap) * prior).
-    The published hidden layers are ReLU (``negative_slope`` 0) for the MNIST family, LeakyReLU(0.2) above.
+    The published hidden layers are ReLU (``activation`` "leaky_relu", ``negative_slope`` 0) for the MNIST family,
+    LeakyReLU(0.2) above. "silu" is h * sigmoid(h), smooth.
 
     ``frequencies`` > 0 gives the MLP sines and cosines of every coordinate beside the latent, at pi / 2 and its
     doublings (Tancik et al. 2020): few coordinates with many narrow regions are otherwise learned very slowly.
@@ -35,10 +39,13 @@ class ImportanceNetwork(nn.Module):
         cap: float = 3.0,
         negative_slope: float = 0.2,
         frequencies: int = 0,
+        activation: Activation = "leaky_relu",
     ) -> None:
         super().__init__()
         if head not in get_args(Head):
             raise ValueError(f"unknown head {head!r}; known: {', '.join(get_args(Head))}")
+        if activation not in get_args(Activation):
+            raise ValueError(f"unknown activation {activation!r}; known: {', '.join(get_args(Activation))}")
         if not cap > 1:
             raise ValueError(f"the cap must be above 1 (weights have mean 1), not {cap}")
         self.latent_dim, self.head, self.cap = latent_dim, head, cap
@@ -49,9 +56,11 @@ class ImportanceNetwork(nn.Module):
             "cap": cap,
             "negative_slope": negative_slope,
             "frequencies": frequencies,
+            "activation": activation,
         }
         self.register_buffer("waves", pi / 2 * 2.0 ** torch.arange(frequencies), persistent=False)
-        self.body = leaky_mlp(latent_dim * (1 + 2 * frequencies), tuple(hidden), 1, negative_slope)
+        between: Callable[[], nn.Module] = nn.SiLU if activation == "silu" else partial(nn.LeakyReLU, negative_slope)
+        self.body = mlp(latent_dim * (1 + 2 * frequencies), tuple(hidden), 1, between)
         output = self.body[-1]
         assert isinstance(output, nn.Linear)
         nn.init.zeros_(output.weight)

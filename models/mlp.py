@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 from torch import nn
@@ -9,15 +11,18 @@ from torch import nn
 LEAKY_SLOPE = 0.2
 
 
-def leaky_mlp(
-    input_dim: int, hidden: tuple[int, ...], output_dim: int, negative_slope: float = LEAKY_SLOPE
-) -> nn.Sequential:
-    """Linear layers with LeakyReLU between them and a linear output: [n, input_dim] -> [n, output_dim]."""
+def mlp(input_dim: int, hidden: tuple[int, ...], output_dim: int, activation: Callable[[], nn.Module]) -> nn.Sequential:
+    """Linear layers with ``activation`` between them and a linear output: [n, input_dim] -> [n, output_dim]."""
     widths = (input_dim, *hidden, output_dim)
     layers: list[nn.Module] = []
     for fan_in, fan_out in pairwise(widths):
-        layers += [nn.Linear(fan_in, fan_out), nn.LeakyReLU(negative_slope)]
+        layers += [nn.Linear(fan_in, fan_out), activation()]
     return nn.Sequential(*layers[:-1])
+
+
+def leaky_mlp(input_dim: int, hidden: tuple[int, ...], output_dim: int) -> nn.Sequential:
+    """With LeakyReLU(0.2) between the layers."""
+    return mlp(input_dim, hidden, output_dim, partial(nn.LeakyReLU, LEAKY_SLOPE))
 
 
 def initialise(network: nn.Module) -> None:

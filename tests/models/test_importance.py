@@ -88,6 +88,30 @@ def test_the_hidden_layers_are_as_told() -> None:
     assert slopes == {0.0} and widths == [400, 400, 400, 400, 1]
 
 
+@torch.no_grad()
+def test_smooth_layers_are_as_told_and_written_down() -> None:
+    smooth, angular = (ImportanceNetwork(5, hidden=(16, 8), activation=kind) for kind in ("silu", "leaky_relu"))
+    assert [type(m) for m in smooth.body] == [nn.Linear, nn.SiLU, nn.Linear, nn.SiLU, nn.Linear]
+    assert (smooth.config["activation"], angular.config["activation"]) == ("silu", "leaky_relu")
+    again = ImportanceNetwork(**smooth.config)
+    nn.init.normal_(again.body[-1].weight, generator=torch.Generator().manual_seed(1))
+    smooth.load_state_dict(again.state_dict())
+    assert torch.equal(smooth(latents()), again(latents()))
+    angular.load_state_dict(again.state_dict())
+    assert not torch.equal(angular(latents()), again(latents()))
+
+
+def test_a_network_that_names_no_activation_has_the_published_one() -> None:
+    """As bundles of before there was a choice."""
+    config = {name: value for name, value in ImportanceNetwork(5).config.items() if name != "activation"}
+    assert isinstance(ImportanceNetwork(**config).body[1], nn.LeakyReLU)
+
+
+def test_an_unknown_activation_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown activation 'relu6'; known: leaky_relu, silu"):
+        ImportanceNetwork(5, activation="relu6")  # type: ignore[arg-type]
+
+
 def test_an_unknown_head_and_a_cap_that_allows_no_mean_of_one_are_refused() -> None:
     with pytest.raises(ValueError, match="unknown head 'tanh'; known: bounded, relu"):
         ImportanceNetwork(5, head="tanh")  # type: ignore[arg-type]

@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from models.importance import Head
+from models.importance import Activation, Head
 from training.losses import GanLoss
 
 Solver = Literal["exact", "sinkhorn"]
 Kernel = Literal["euclidean", "laplace", "ladder"]
+Schedule = Literal["constant", "cosine"]
 SpaceName = Literal["features", "samples", "critic"]
 Count = Annotated[int, Field(ge=1)]
 Rows = Annotated[int, Field(ge=2)]
@@ -174,7 +175,9 @@ class WeightsConfig:
     ``hidden``: 3 x 128 costs an eleventh of the published 4 x 400 and gained 19% of FID where that gained 20% (energy
     objective, 40,000 latents of a Fashion-MNIST generator, independent features, training rows).
     ``normalise``: after training shift the output bias of a bounded head until E[w] = 1 on fresh latents.
-    ``patience``: stop after this many validations without a better held-out energy distance.
+    ``activation`` of the hidden layers, ``negative_slope`` of "leaky_relu".
+    ``schedule`` of the learning rate over ``steps``: "cosine" falls to zero, and rises again in a run that goes on.
+    ``patience``: stop a "constant" one after this many validations without a better held-out energy distance.
     ``betas`` of the optimizer of w. ``spaces``: what distances are taken in, each space counting alike.
     ``start``: train with these settings first, on the same network, and go on from there.
     ``preset``: the name that bundle and reports carry; the objective's own without it.
@@ -183,10 +186,12 @@ class WeightsConfig:
 
     objective: Objective = field(default_factory=EnergyConfig)
     hidden: tuple[int, ...] = (64, 64, 64)
+    activation: Activation = "leaky_relu"
     negative_slope: float = 0.2
     head: Head = "bounded"
     cap: float = 3.0
     lr: float = 1e-3
+    schedule: Schedule = "constant"
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 1e-2
     ema_decay: float = 0.99

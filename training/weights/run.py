@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import asdict
+from math import cos, pi
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,17 @@ class WeightsRun:
 
     def descend(self, loss: torch.Tensor) -> None:
         """One optimizer step and one update of the average."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.lr * self._rate()
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         follow(self.average, self.network, self.done, self.config.ema_decay)
         self.done += 1
+
+    def _rate(self) -> float:
+        """Of the next step, over the settings' own."""
+        return 1.0 if self.config.schedule == "constant" else (1 + cos(pi * self.done / self.config.steps)) / 2
 
     def consider(self, score: float) -> None:
         """Keep the average if it is the best so far."""
@@ -57,8 +64,8 @@ class WeightsRun:
 
     @property
     def stale(self) -> bool:
-        """No better score in the last ``patience`` validations."""
-        return is_stale(self.history, self.config.patience)
+        """No better score in the last ``patience`` validations; a falling rate is for the last steps to be the best."""
+        return self.config.schedule == "constant" and is_stale(self.history, self.config.patience)
 
     def save(self, path: Path, modules: dict[str, nn.Module], optimizers: dict[str, torch.optim.Optimizer]) -> None:
         ours = {"network": self.network, "average": self.average, "best": self.best, **modules}

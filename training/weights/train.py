@@ -90,16 +90,17 @@ def _fresh(config: WeightsConfig, problem: Problem) -> ImportanceNetwork:
     torch.manual_seed(config.seed)
     dim = problem.prior.dim
     network = ImportanceNetwork(
-        dim, config.hidden, config.head, config.cap, config.negative_slope, config.frequencies_in(dim)
-    )
+        dim, config.hidden, config.head, config.cap, config.negative_slope, config.frequencies_in(dim),
+        config.activation,
+    )  # fmt: skip
     return network.to(problem.device)
 
 
 def _start(config: WeightsConfig, problem: Problem, out: Path, pools: Path) -> ImportanceNetwork:
     """Weights of the settings to start from, for the same network and rows."""
     assert config.start is not None
-    same = ("hidden", "negative_slope", "head", "cap", "frequencies", "spaces", "pool_rows", "held_out_rows",
-            "held_out_real", "seed")  # fmt: skip
+    same = ("hidden", "activation", "negative_slope", "head", "cap", "frequencies", "spaces", "pool_rows",
+            "held_out_rows", "held_out_real", "seed")  # fmt: skip
     start = replace(config.start, **{name: getattr(config, name) for name in same})
     return train_weights(start, problem, out / START_FOLDER, pools).network.to(problem.device)
 

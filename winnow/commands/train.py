@@ -93,6 +93,9 @@ def _register_weights(steps: Any) -> None:
     parser.add_argument("--lr", type=positive_float)
     parser.add_argument("--pool-rows", type=whole(2))
     parser.add_argument("--hidden", type=positive_int, nargs="+", action="extend", help="widths of the hidden layers")
+    parser.add_argument("--activation", choices=("leaky_relu", "silu"), help="of the hidden layers")
+    text = "of the learning rate; cosine falls to zero over the steps"
+    parser.add_argument("--schedule", choices=("constant", "cosine"), help=text)
     parser.add_argument("--no-gate", action="store_true", help="save the weights unchecked by the quality gate")
     gate_limits(parser)
 
@@ -187,7 +190,9 @@ def run_weights(args: argparse.Namespace) -> int:
     manifest = read_manifest(args.bundle)
     default = default_objective(manifest.output)
     config = _choose(WEIGHTS_PRESETS, args.objective or default, "objective")
-    given = {name: getattr(args, name) for name in ("steps", "seed", "cap", "lr", "pool_rows")}
+    given = {
+        name: getattr(args, name) for name in ("steps", "seed", "cap", "lr", "pool_rows", "activation", "schedule")
+    }
     given |= {name: tuple(getattr(args, name)) if getattr(args, name) else None for name in ("hidden", "spaces")}
     given["objective"] = with_options(config.objective, args.option)
     config = replace(config, **{name: value for name, value in given.items() if value is not None})

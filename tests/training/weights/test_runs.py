@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from math import nan
+from math import cos, nan, pi
 from pathlib import Path
 
 import pytest
@@ -18,11 +18,13 @@ import torch
 from torch import nn
 
 from models.critics import MlpCritic
+from models.importance import ImportanceNetwork
 from tests.training.children import same_threads
 from tests.training.weights.weights_run import EVERY, NAMES, STEPS, config, problem, train
 from training.checkpoint import CheckpointError, OtherRunError, load_checkpoint
 from training.data.dataset import DataError, Dataset
 from training.errors import TrainingRefused
+from training.weights.config import Schedule
 from training.weights.energy import EnergyObjective
 from training.weights.problem import Problem
 from training.weights.run import WeightsRun
@@ -91,6 +93,38 @@ def test_refining_goes_on_from_the_weights_of_its_start(whole: Path) -> None:
     assert start["settings"]["objective"]["name"] == "transport"
     assert [step for step, _ in history] == [0, 0, EVERY, STEPS]
     assert history[0][1] == start["history"][0][1]
+
+
+def rates(schedule: Schedule, folder: Path, steps: int = STEPS) -> list[float]:
+    """Of each step of a run, over the settings' own."""
+    seen: list[float] = []
+    descend = WeightsRun.descend
+
+    def noted(run: WeightsRun, loss: torch.Tensor) -> None:
+        descend(run, loss)
+        seen.append(run.optimizer.param_groups[0]["lr"] / run.config.lr)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WeightsRun, "descend", noted)
+        train_weights(replace(config("energy"), schedule=schedule, steps=steps), problem(), folder)
+    return seen
+
+
+def test_the_learning_rate_stays_or_falls_to_zero_by_a_cosine(tmp_path: Path) -> None:
+    assert set(rates("constant", tmp_path / "constant")) == {1.0}
+    falling = rates("cosine", tmp_path / "cosine")
+    assert falling == [pytest.approx((1 + cos(pi * step / STEPS)) / 2) for step in range(STEPS)]
+    longer = rates("cosine", tmp_path / "cosine", 2 * STEPS)  # the same run goes on: it rises to where that one is
+    assert longer == [pytest.approx((1 + cos(pi * step / 2 / STEPS)) / 2) for step in range(STEPS, 2 * STEPS)]
+
+
+@pytest.mark.parametrize(("schedule", "stale"), [("constant", True), ("cosine", False)])
+def test_a_falling_rate_is_not_cut_short(schedule: Schedule, stale: bool) -> None:
+    settings = replace(config("energy"), schedule=schedule, patience=2)
+    run = WeightsRun(ImportanceNetwork(2, (4,)), settings, "")
+    for score in (1.0, 2.0, 2.0, 2.0):
+        run.consider(score)
+    assert run.stale == stale
 
 
 def refused(changed: Problem, folder: Path) -> TrainedWeights:
