@@ -29,6 +29,7 @@ from models.importance import ImportanceNetwork
 from sampling.latentrs import sample_latentrs
 from sampling.prior import sample_prior
 from sampling.streams import BlockStream
+from service.engine.devices import keep_bits
 from training.data.catalog import load
 from training.data.dataset import DataError, Dataset
 from training.device import choose_device
@@ -70,6 +71,7 @@ def main() -> int:
 def check(device: torch.device, scale: float) -> dict[str, Any]:
     """All phases on ``device``; ``scale`` shortens budgets and row counts."""
     started = time.monotonic()
+    keep_bits([device])  # as the engine will: with what cuBLAS is told before its first call
     data = images28()
     run, gan = train_generator(data, device, GAN_SECONDS * scale)
     generator = run.ema.eval()

@@ -120,14 +120,14 @@ class EngineSettings(_Section):
 
     threads: Count | None = None
     """CPU threads for torch; without it what the container may use."""
-    loops: Annotated[int, Field(ge=1, le=8)] | None = EngineOptions.loops
-    """Loops on each device, one preparing its batch while another's runs; without it 2 on CUDA, 1 on the CPU."""
+    loops: Annotated[int, Field(ge=1, le=8)] = EngineOptions.loops
+    """Loops on each device: one prepares its batch while another runs. In metrics and waits each counts as a device."""
     batch_rows: Count | None = EngineOptions.batch_rows
     """Rows of one generator call; without it what the generator's arithmetic says."""
     proposal_block: Annotated[int, Field(ge=1, le=2**20)] = EngineOptions.proposal_block
     """Latents weighed in one call."""
     trace: bool = EngineOptions.trace
-    """Run the generator as one call without Python's lock, on CUDA recorded, where that gives the same bytes."""
+    """Run the generator as one call without Python's lock, where that gives the same bytes."""
     queue_requests: Count = EngineOptions.queue_requests
     """Requests that may wait."""
     queue_seconds: Annotated[float, Field(gt=0)] = EngineOptions.queue_seconds

@@ -20,7 +20,7 @@ from service.metrics.registry import Metrics
 
 logger = logging.getLogger("winnow.engine")
 # What torch says where it has no exception of its own for it: on the CPU, and out of a trace.
-NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 # For smaller batches a bundle is warmed up anew, seconds in which nobody is served: where none fits, that is not done
 # for each request; they are tried all the same.
 REST_SECONDS = 60

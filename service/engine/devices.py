@@ -10,15 +10,11 @@ import torch
 from service.engine.errors import DeviceUnavailable
 
 AUTO = "auto"
-# While one waits for a GPU the other prepares the next batch; on a CPU whoever prepares takes the time from the batch.
-LOOPS = {"cuda": 2, "cpu": 1}
 
 
-def places_of(devices: Sequence[torch.device], loops: int | None) -> tuple[torch.device, ...]:
-    """The device of each loop, ``loops`` of them a device, LOOPS without; the first loops of all devices come first."""
-    each = [LOOPS[device.type] if loops is None else loops for device in devices]
-    turns = range(max(each))
-    return tuple(device for turn in turns for device, number in zip(devices, each, strict=True) if turn < number)
+def places_of(devices: Sequence[torch.device], loops: int) -> tuple[torch.device, ...]:
+    """The device of each loop, ``loops`` of them a device; the first loops of all devices come first."""
+    return tuple(devices) * loops
 
 
 def choose_devices(names: Sequence[str]) -> tuple[torch.device, ...]:

@@ -259,6 +259,7 @@ class Engine:
         if not number:
             keep_bits(self.devices)
             try:
+                own_stream(self.devices[number])
                 self.shelf.fill(threads)
             except BaseException as error:  # noqa: BLE001 - the caller of start() gets it
                 self._started.set_exception(error)
@@ -267,7 +268,8 @@ class Engine:
         elif self._started.exception() is not None:
             return
         try:
-            own_stream(self.devices[number])
+            if number:
+                own_stream(self.devices[number])
             loop.run()
         except BaseException:
             logger.critical("the device loop has stopped", exc_info=True)

@@ -6,7 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
@@ -145,7 +145,8 @@ class SampleJob(Job):
                 return False
             if self.outbox is None:
                 self._lay_out(portion)
-            elif not self.outbox.put(portion):
+            # A slice would hold its whole batch, on CUDA in page-locked memory, until it is read.
+            elif not self.outbox.put(replace(portion, rows=None if rows is None else rows.copy())):
                 return False
             self.proposals += take.proposals
             self.done += portion.n

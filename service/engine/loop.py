@@ -7,6 +7,7 @@ from collections.abc import Callable, Container, Sequence
 from time import perf_counter
 
 from service.engine.accounts import Accounts
+from service.engine.cuda import lost
 from service.engine.decoding import is_out_of_memory
 from service.engine.errors import (
     DeadlineExceeded,
@@ -23,6 +24,11 @@ from service.engine.outcomes import Turn, no_room
 from service.engine.queue import JobQueue
 from service.engine.supply import SupplyFailed, SupplyStalled
 from service.engine.turns import Shares, fill, take_turn
+
+
+class DeviceLost(RuntimeError):
+    """The device loop must end."""
+
 
 logger = logging.getLogger("winnow.engine")
 
@@ -75,6 +81,7 @@ class DeviceLoop:
             outcome = take_turn(self._turn, shares)
         except Exception as error:  # noqa: BLE001 - whatever a network raises fails its batch, never the server
             self._fail(jobs, self._told(jobs, error))
+            self._go_on_or_not(jobs)
             return
         for job, taken in shares:
             self._queue.worked(job, taken, outcome.made.get(job, 0), outcome.spent.get(job, 0.0))
@@ -83,6 +90,14 @@ class DeviceLoop:
         for job in jobs:
             if not job.missing and job not in outcome.failed:
                 self._finish(job)
+        if outcome.failed:
+            self._go_on_or_not(jobs)
+
+    def _go_on_or_not(self, jobs: Sequence[Job]) -> None:
+        """Something failed. Raises DeviceLost where everything else would, too: only another process helps."""
+        device = jobs[0].served.bundles[self._turn.device].device
+        if lost(device):
+            raise DeviceLost(f"{device} runs nothing any more in this process")
 
     def _told(self, jobs: Sequence[Job], error: Exception) -> EngineError:
         """Like ``told``; a device without memory gets smaller batches, or blocks where one of those found none.

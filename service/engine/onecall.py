@@ -1,8 +1,8 @@
 """From latents to the rows of an answer in one call that does without Python's lock.
 
 Between any two operations torch takes the lock, and while the event loop is busy it waits for it, fifty times a batch.
-A trace (TorchScript) runs them all without (``benchmarks.onecall`` measures what that is worth). On CUDA a full batch
-is recorded besides, so that its kernels are launched at once. Either is used where it gives the same bytes.
+A trace (TorchScript) runs them all without (``benchmarks.onecall`` measures what that is worth). It is used where it
+gives the same bytes.
 """
 
 from __future__ import annotations
@@ -19,16 +19,13 @@ from torch import nn
 from torch.jit import optimized_execution  # type: ignore[attr-defined]  # documented, but not in __all__
 
 from models.bundle import Bundle
-from service.engine.cuda import Recorded, can_record
-from service.engine.decoding import decode, output_of, rows_of
+from service.engine.decoding import decode, is_out_of_memory, output_of, rows_of
 from service.engine.errors import first_line
 from service.engine.rows import Pixels
 
 logger = logging.getLogger("winnow.engine")
 Decode = Callable[[torch.Tensor], Pixels]
 TIMED_BATCHES = 3
-# A recording holds a batch's memory for good: for less than a twentieth of its time it is not kept.
-WORTH = 0.95
 
 
 class Whole(nn.Module):
@@ -49,15 +46,17 @@ def one_call(bundle: Bundle, probe: torch.Tensor) -> Decode:
     A trace follows one example: a generator that looks at the values or the number of its rows may do otherwise on
     others. So it must give the same bytes as the generator itself for several numbers of rows.
     """
-    best = as_it_is(bundle, probe)
-    sizes = {1, min(2, len(probe)), len(probe) // 2 + 1, len(probe)}
-    best = _checked(bundle, partial(traced, bundle, probe), best, [probe[:size] for size in sizes])
-    if can_record(probe.device):
-        # Other values first: what it gave for the one batch must not stand for the next.
-        quick = _checked(bundle, partial(recorded, bundle, probe, best), best, [probe.flip(0), probe, probe[:1]])
-        if quick is not best and seconds_of(quick, probe) < WORTH * seconds_of(best, probe):
-            best = quick
-    return best
+    plain = as_it_is(bundle, probe)
+    try:
+        trace = traced(bundle, probe)
+        sizes = {1, min(2, len(probe)), len(probe) // 2 + 1, len(probe)}
+        if all(np.array_equal(trace(probe[:size]), plain(probe[:size])) for size in sizes):
+            return trace
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        logger.info("not traced", extra={"model": bundle.name, "reason": first_line(error)})
+    return plain
 
 
 def as_it_is(bundle: Bundle, probe: torch.Tensor) -> Decode:
@@ -81,27 +80,6 @@ def traced(bundle: Bundle, probe: torch.Tensor) -> Decode:
         return rows_of(*found)
 
     return run
-
-
-def recorded(bundle: Bundle, probe: torch.Tensor, otherwise: Decode) -> Decode:
-    """``decode`` of ``bundle`` on CUDA, recorded for batches as large as ``probe``; ``otherwise`` for smaller ones."""
-    record = Recorded(Whole(bundle).eval(), probe)
-
-    def run(latents: torch.Tensor) -> Pixels:
-        return rows_of(*record(latents)) if len(latents) == len(probe) else otherwise(latents)
-
-    return run
-
-
-def _checked(bundle: Bundle, make: Callable[[], Decode], otherwise: Decode, batches: list[torch.Tensor]) -> Decode:
-    """What ``make`` gives if its bytes are those of ``otherwise`` on all ``batches``, else ``otherwise``."""
-    try:
-        other = make()
-        if all(np.array_equal(other(batch), otherwise(batch)) for batch in batches):
-            return other
-    except Exception as error:  # noqa: BLE001 - out of memory, too: ``otherwise`` needs less, or will say so itself
-        logger.info("not in one call", extra={"model": bundle.name, "reason": first_line(error)})
-    return otherwise
 
 
 def seconds_of(decoder: Decode, latents: torch.Tensor) -> float:

@@ -20,7 +20,8 @@ class EngineOptions:
     ``result_bytes``: what answers that are held whole may come to together; one batch's worth is always taken.
     ``outbox_bytes``: of an answer that streams, what may lie ready for its reader; four batches at least.
     ``devices``: where networks run; ``auto`` alone: every CUDA device, or the CPU where there is none.
-    ``loops``: that take turns at each of them, None for two on CUDA and one on the CPU (devices.py).
+    ``loops``: that take turns at each of them: of two, one prepares its batch while the other waits for the device. One
+    until a GPU has shown what two are worth (benchmarks.gpu_check); on a CPU there is nothing to wait for.
     ``pool_rows``: latents that are chosen ahead for each model, method and parameters in use.
     ``threads``: torch's, of all loops on the CPU together, None for what the container may use.
     ``trace``: run the generator as one call, traced or recorded, where it gives the same bytes (onecall.py).
@@ -38,7 +39,7 @@ class EngineOptions:
     outbox_bytes: int = 2 * 2**20
     pool_rows: int = 1_024
     devices: tuple[str, ...] = (AUTO,)
-    loops: int | None = None
+    loops: int = 1
     threads: int | None = None
     trace: bool = True
     max_proposals_per_sample: int = MAX_PROPOSALS_PER_SAMPLE

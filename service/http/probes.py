@@ -63,7 +63,7 @@ async def info(request: Request) -> dict[str, Any]:
         "version": winnow_version(),
         "default_model": engine.catalog.default,
         "methods": list(METHODS),
-        "devices": list(dict.fromkeys(map(str, engine.devices))),
+        "devices": [str(device) for device in engine.devices],
         "environment": engine.environment,
         "fingerprints": engine.fingerprints,
         "reproducibility": {served.bundle.name: served.reproducibility for served in engine.all_served()},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -92,86 +91,12 @@ def test_a_generator_that_a_trace_does_not_follow_is_run_as_it_is(
         np.testing.assert_array_equal(run(latents), decode(other, latents))
 
 
-def test_a_device_without_memory_says_so_when_it_is_asked(bundle: Bundle) -> None:
+def test_a_device_without_memory_says_so(bundle: Bundle) -> None:
     def no_memory(z: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    probe = probe_latents(bundle, BATCH)
-    run = one_call(with_generator(bundle, no_memory), probe)
     with pytest.raises(torch.OutOfMemoryError):
-        run(probe)
-
-
-class Replayed:
-    """In the place of ``Recorded``, without a GPU: what a recording does that goes by the values it is given."""
-
-    batches: ClassVar[list[int]] = []
-
-    def __init__(self, module: nn.Module, latents: torch.Tensor) -> None:
-        self.module, self.latents = module, latents.clone()
-
-    def __call__(self, latents: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        self.batches.append(len(latents))
-        with torch.inference_mode():
-            made: tuple[torch.Tensor, ...] = self.module(self.latents.copy_(latents))
-        return made
-
-
-class Stale(Replayed):
-    """It gives what it was recorded with."""
-
-    def __call__(self, latents: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return super().__call__(self.latents)
-
-
-class Unrecordable(Replayed):
-    def __init__(self, module: nn.Module, latents: torch.Tensor) -> None:
-        raise RuntimeError("operation not permitted when stream is capturing\nand more")
-
-
-class TooLarge(Replayed):
-    def __init__(self, module: nn.Module, latents: torch.Tensor) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory.")
-
-
-@pytest.fixture
-def a_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """A device that records with ``recorder``, and takes ``gain`` of the time of a trace for it."""
-
-    def there_is(recorder: type[Replayed], gain: float = 0.5) -> None:
-        def seconds(decoder: onecall.Decode, latents: torch.Tensor) -> float:
-            return gain if decoder.__qualname__.startswith("recorded") else 1.0
-
-        Replayed.batches.clear()
-        monkeypatch.setattr(onecall, "can_record", lambda device: True)
-        monkeypatch.setattr(onecall, "Recorded", recorder)
-        monkeypatch.setattr(onecall, "seconds_of", seconds)
-
-    return there_is
-
-
-def test_full_batches_are_recorded_where_there_is_a_gpu(bundle: Bundle, a_gpu: Callable[..., None]) -> None:
-    a_gpu(Replayed)
-    run = one_call(bundle, probe_latents(bundle, BATCH))
-    Replayed.batches.clear()
-    for rows in (BATCH, 1, BATCH - 1, BATCH):
-        latents = torch.randn(rows, bundle.prior.dim, generator=torch.Generator().manual_seed(rows))
-        np.testing.assert_array_equal(run(latents), decode(bundle, latents))
-    assert Replayed.batches == [BATCH, BATCH]
-    with pytest.raises(FloatingPointError, match="NaN"):
-        run(torch.full((BATCH, bundle.prior.dim), float("nan")))
-
-
-@pytest.mark.parametrize(("recorder", "gain"), [(Stale, 0.5), (Unrecordable, 0.5), (TooLarge, 0.5), (Replayed, 0.96)])
-def test_a_recording_of_other_bytes_or_of_no_use_is_not_kept(
-    bundle: Bundle, a_gpu: Callable[..., None], recorder: type[Replayed], gain: float
-) -> None:
-    a_gpu(recorder, gain)
-    run = one_call(bundle, probe_latents(bundle, BATCH))
-    Replayed.batches.clear()
-    latents = torch.randn(BATCH, bundle.prior.dim, generator=torch.Generator().manual_seed(0))
-    np.testing.assert_array_equal(run(latents), decode(bundle, latents))
-    assert not Replayed.batches and is_traced(run)
+        one_call(with_generator(bundle, no_memory), probe_latents(bundle, BATCH))
 
 
 @pytest.mark.parametrize("model", ["images", "points"])
