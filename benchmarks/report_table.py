@@ -41,7 +41,7 @@ def verdict_table(space: dict[str, Any]) -> str:
 
 
 def objectives_table(report: dict[str, Any], space: dict[str, Any]) -> str:
-    """One line an objective: what it was selected by, and its paired difference to the prior."""
+    """One line an objective that was drawn from: what it was selected by, and its paired difference to the prior."""
     held_out = report["selection"]["held_out_energy_distance"]
     objectives = space["objectives"]
     lines = ["| objective | held-out | FID | KID x 1000 | recall |", "| --- | --- | --- | --- | --- |"]
@@ -52,7 +52,9 @@ def objectives_table(report: dict[str, Any], space: dict[str, Any]) -> str:
     )
     for objective, energy in sorted(held_out.items(), key=lambda item: item[1]):
         name = "latentrs" if objective == report["selection"]["chosen"] else f"latentrs:{objective}"
-        rows = objectives["minus_prior"][name]
+        rows = objectives["minus_prior"].get(name)
+        if rows is None:
+            continue
         cells = (
             f"{scale * rows[metric]['mean']:+.{digits}f} ± {scale * rows[metric]['half_width']:.{digits}f}"
             for metric, scale, digits in (("fid", 1, 3), ("kid", 1e3, 1), ("recall", 1, 3))
