@@ -125,8 +125,7 @@ ENERGY_LR = 3e-3
 BY_LEAST_SQUARES = WeightsConfig(
     EnergyLeastSquaresConfig(), activation="silu", lr=3e-3, schedule="cosine", steps=6_000, validate_every=200
 )
-"""Of the ratio's variance over fresh latents of Fashion-MNIST the fit alone guesses 0.32 with SiLU, 0.27 with LeakyReLU
-(3 x 64, 200,000 latents), 0.51 and 0.45 (3 x 128, 800,000); both with a falling rate, one seed each."""
+"""Smooth layers and a falling rate guess more of the ratio from as many latents: docs/training.md, "How smooth"."""
 _WEIGHTS = {
     "energy": WeightsConfig(EnergyConfig(), lr=ENERGY_LR),
     "energy-ladder": WeightsConfig(EnergyConfig(kernel="ladder"), lr=ENERGY_LR),
