@@ -125,7 +125,7 @@ ENERGY_LR = 3e-3
 BY_LEAST_SQUARES = WeightsConfig(
     EnergyLeastSquaresConfig(), activation="silu", lr=3e-3, schedule="cosine", steps=6_000, validate_every=200
 )
-"""Smooth layers and a falling rate guess more of the ratio from as many latents: docs/training.md, "How smooth"."""
+"""Smooth layers guess more of the ratio from as many latents: docs/training.md, "How smooth"."""
 _WEIGHTS = {
     "energy": WeightsConfig(EnergyConfig(), lr=ENERGY_LR),
     "energy-ladder": WeightsConfig(EnergyConfig(kernel="ladder"), lr=ENERGY_LR),
