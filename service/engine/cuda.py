@@ -37,8 +37,8 @@ def lost(device: torch.device) -> bool:
         return False
     try:
         torch.zeros(1, device=device).item()
-    except torch.AcceleratorError as error:
-        return "out of memory" not in str(error)
     except torch.OutOfMemoryError:
         return False
+    except RuntimeError as error:
+        return "out of memory" not in str(error)
     return False

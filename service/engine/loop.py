@@ -34,7 +34,7 @@ logger = logging.getLogger("winnow.engine")
 
 
 class DeviceLoop:
-    """Turn after turn until the queue is closed and empty; no request can end it."""
+    """Turn after turn until the queue is closed and empty; no request can end it, only a device that is lost."""
 
     def __init__(self, queue: JobQueue, turn: Turn, accounts: Accounts, digests: Callable[[], Container[str]]) -> None:
         """``digests``: of the bundles that are in use now. ``turn`` says on which device."""

@@ -24,7 +24,7 @@ class EngineOptions:
     until a GPU has shown what two are worth (benchmarks.gpu_check); on a CPU there is nothing to wait for.
     ``pool_rows``: latents that are chosen ahead for each model, method and parameters in use.
     ``threads``: torch's, of all loops on the CPU together, None for what the container may use.
-    ``trace``: run the generator as one call, traced or recorded, where it gives the same bytes (onecall.py).
+    ``trace``: run the generator as one call, a trace, where it gives the same bytes (onecall.py).
     ``max_proposals_per_sample``: a method that needs more, on average over a window, is refused; a thousand
     proposals of the 4x400 w cost what a hundred decoded images do, so no filter that tight is worth its price.
     ``allow_rejected_weights``: serve w that the quality gate rejected; unfiltered samples are better than worse ones.
