@@ -14,6 +14,7 @@ import torch
 
 from benchmarks.cost import measure
 from benchmarks.recorded import recorded
+from benchmarks.serving.estimates import ratio_interval
 from benchmarks.workloads import make_known, random_bundle, write_random_bundle
 from models.bundle import load_bundle
 from sampling.sampler import BlockSizes
@@ -25,7 +26,6 @@ from service.engine.rows import SampleRequest
 from service.engine.sizing import rows_for
 from service.engine.warmup import probe_latents
 from service.metrics.registry import Metrics
-from training.metrics.intervals import Interval, student_interval
 
 # By device: large ones take minutes an answer on a CPU.
 LARGE = {"cuda": ("progan-128", "stylegan2-256"), "cpu": ("random-128",)}
@@ -80,14 +80,16 @@ def calls(folder: Path, device: torch.device, seconds: float) -> dict[str, dict[
 
 def beside(plain: Decode, other: Decode, latents: torch.Tensor, seconds: float) -> dict[str, Any]:
     same = all(np.array_equal(plain(rows), other(rows)) for rows in (latents, latents.flip(0)))
-    logs: list[float] = []
+    ours: list[float] = []
+    theirs: list[float] = []
+    sides = [(ours, other), (theirs, plain)]
     until = time.monotonic() + seconds
-    while len(logs) < LEAST_PAIRS or time.monotonic() < until:
-        pair = (plain, other) if len(logs) % 2 else (other, plain)
-        spent = {way: seconds_of(way, latents) for way in pair}
-        logs.append(float(np.log(spent[other] / spent[plain])))
-    low, ratio, high = ends(student_interval(logs))
-    return {"same_bytes": same, "time_ratio": ratio, "low": low, "high": high, "pairs": len(logs)}
+    while len(ours) < LEAST_PAIRS or time.monotonic() < until:
+        for times, way in sides:
+            times.append(seconds_of(way, latents))
+        sides.reverse()
+    ratio = ratio_interval(ours, theirs)
+    return {"same_bytes": same, "time_ratio": ratio.value, "low": ratio.low, "high": ratio.high, "pairs": ratio.pairs}
 
 
 def engine(folder: Path, device: torch.device, seconds: float) -> dict[str, Any]:
@@ -133,12 +135,10 @@ def against_bare(running: Engine, folder: Path, device: torch.device, method: st
     until = time.monotonic() + seconds
     while len(pairs) < LEAST_PAIRS or (len(pairs) < MOST_PAIRS and time.monotonic() < until):
         pairs.append((bare(), ours()) if len(pairs) % 2 else (ours(), bare())[::-1])
-    low, ratio, high = ends(student_interval([np.log(base / mine) for base, mine in pairs]))
-    rate = float(np.median([BATCHES * batch / base for base, _ in pairs]))
-    return {"ratio": ratio, "low": low, "high": high, "pairs": len(pairs), "bare_images_per_second": rate}
-
-
-def ends(interval: Interval) -> tuple[float, float, float]:
-    """Lower end, mean and upper end of an interval of logarithms, as ratios."""
-    low, mean, high = np.exp([interval.mean - interval.half_width, interval.mean, interval.mean + interval.half_width])
-    return float(low), float(mean), float(high)
+    bares, served_in = zip(*pairs, strict=True)
+    ratio = ratio_interval(bares, served_in)
+    rate = float(np.median([BATCHES * batch / base for base in bares]))
+    return {
+        "ratio": ratio.value, "low": ratio.low, "high": ratio.high, "pairs": ratio.pairs,
+        "bare_images_per_second": rate,
+    }  # fmt: skip

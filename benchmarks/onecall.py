@@ -13,20 +13,19 @@ import argparse
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import exp, log
 from pathlib import Path
 from time import perf_counter, sleep
 
 import numpy as np
 import torch
 
+from benchmarks.serving.estimates import ratio_interval
 from models.bundle import Bundle, load_bundle
 from service.engine.decoding import rows_of
 from service.engine.onecall import Decode, Whole, as_it_is, one_call
 from service.engine.rows import Pixels
 from service.engine.sizing import rows_for
 from service.engine.warmup import probe_latents
-from training.metrics.intervals import student_interval
 
 WINDOW_SECONDS = 1.0
 SLICE = 1_000  # additions between two moments in which the busy thread lets go of the lock by itself
@@ -74,10 +73,8 @@ def compare(ways: tuple[Decode, Decode], latents: torch.Tensor, pairs: int, seco
     for way in ways:
         way(latents)
     rates = [[rate(way, latents, seconds) for way in ways] for _ in range(pairs)]
-    interval = student_interval([log(second / first) for first, second in rates])
-    low, high = exp(interval.mean - interval.half_width), exp(interval.mean + interval.half_width)
-    mean = sum(first for first, _ in rates) / pairs
-    return f"{mean:.1f} | {exp(interval.mean):.3f} [{low:.3f}, {high:.3f}]"
+    first, second = zip(*rates, strict=True)
+    return f"{sum(first) / pairs:.1f} | {ratio_interval(second, first)}"
 
 
 def rate(way: Decode, latents: torch.Tensor, seconds: float) -> float:

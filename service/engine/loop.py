@@ -25,12 +25,11 @@ from service.engine.queue import JobQueue
 from service.engine.supply import SupplyFailed, SupplyStalled
 from service.engine.turns import Shares, fill, take_turn
 
+logger = logging.getLogger("winnow.engine")
+
 
 class DeviceLost(RuntimeError):
     """The device loop must end."""
-
-
-logger = logging.getLogger("winnow.engine")
 
 
 class DeviceLoop:

@@ -59,6 +59,11 @@ def test_a_stream_has_the_rows_of_the_whole_answer(engine: Engine, method: str, 
         assert all(portion.rows is None for portion in portions)
 
 
+def test_what_waits_for_a_reader_holds_no_more_than_its_rows(engine: Engine) -> None:
+    portions, _ = read(engine.stream(SampleRequest(n=2, model="points", method="prior")))
+    assert portions and all(portion.rows is not None and portion.rows.base is None for portion in portions)
+
+
 def test_facts_are_known_before_the_first_row(engine: Engine) -> None:
     stream = engine.stream(SampleRequest(n=9, method="prior", seed=2, offset=5))
     facts = stream.facts
