@@ -1,25 +1,34 @@
 """What one call without Python's lock is worth: batches decoded in a trace over those decoded operation by operation.
 
-    python -m benchmarks.onecall [--bundle bundles/fashion-mnist] [--threads 1] [--pairs 20] [--compile]
+    python -m benchmarks.onecall [--bundle bundles/fashion-mnist | --random random-128] [--threads 1] [--pairs 20]
+        [--compile]
 
-Alone, and beside a thread that keeps Python busy as an event loop under load does; interleaved pairs of windows.
-``--compile``: torch.compile in the trace's place, which needs a C++ compiler here; whether it gives the same bytes is
-printed.
+Alone, and beside a thread that keeps Python busy as an event loop under load does; windows in turn, each way in a
+process of its own: what one has allocated decides what another pays for its memory, and torch.compile in the same
+process costs the others a fifth of their rate (a thousand pages a batch, counted in the last column).
+``--compile``: torch.compile too, which needs a C++ compiler here; whether it gives the same bytes is printed.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import resource
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
+from statistics import fmean
 from time import perf_counter, sleep
+from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from benchmarks.serving.estimates import ratio_interval
+from benchmarks.workloads import SIZES, random_bundle
 from models.bundle import Bundle, load_bundle
 from service.engine.decoding import rows_of
 from service.engine.onecall import Decode, Whole, as_it_is, one_call
@@ -29,30 +38,6 @@ from service.engine.warmup import probe_latents
 
 WINDOW_SECONDS = 1.0
 SLICE = 1_000  # additions between two moments in which the busy thread lets go of the lock by itself
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", type=Path, default=Path("bundles/fashion-mnist"))
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--pairs", type=int, default=20)
-    parser.add_argument("--seconds", type=float, default=WINDOW_SECONDS, help="of a window")
-    parser.add_argument("--compile", action="store_true", help="measure torch.compile instead of the trace")
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    bundle = load_bundle(args.bundle)
-    latents = probe_latents(bundle, rows_for(bundle, None))
-    ways = as_it_is(bundle, latents), (compiled if args.compile else one_call)(bundle, latents)
-    print(f"{bundle.name}, batches of {len(latents)}, {args.threads} threads, torch {torch.__version__}")
-    if args.compile:
-        same = np.array_equal(ways[0](latents), ways[1](latents))
-        print(f"compiled: {'the same bytes' if same else 'other bytes'} as the generator's own")
-    title = "compiled" if args.compile else "one call"
-    print(f"| beside | as it is, batches/s | {title} / as it is |\n| --- | --- | --- |")
-    print(f"| nothing | {compare(ways, latents, args.pairs, args.seconds)} |")
-    with busy():
-        print(f"| a busy thread | {compare(ways, latents, args.pairs, args.seconds)} |")
-    return 0
 
 
 def compiled(bundle: Bundle, probe: torch.Tensor) -> Decode:
@@ -68,22 +53,119 @@ def compiled(bundle: Bundle, probe: torch.Tensor) -> Decode:
     return run
 
 
-def compare(ways: tuple[Decode, Decode], latents: torch.Tensor, pairs: int, seconds: float) -> str:
-    """Mean rate of the first, and the geometric mean ratio of the second to it with its 97% interval."""
-    for way in ways:
-        way(latents)
-    rates = [[rate(way, latents, seconds) for way in ways] for _ in range(pairs)]
-    first, second = zip(*rates, strict=True)
-    return f"{sum(first) / pairs:.1f} | {ratio_interval(second, first)}"
+WAYS: dict[str, Callable[[Bundle, torch.Tensor], Decode]] = {
+    "as it is": as_it_is,
+    "one call": one_call,
+    "compiled": compiled,
+}
 
 
-def rate(way: Decode, latents: torch.Tensor, seconds: float) -> float:
-    """Batches a second."""
-    batches, started = 0, perf_counter()
-    while perf_counter() - started < seconds:
-        way(latents)
+class Window(NamedTuple):
+    """``pages``: of memory that the kernel had to find for a batch."""
+
+    batches_per_second: float
+    pages: float
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A process that decodes in one way."""
+
+    way: str
+    digest: str
+    _orders: Connection
+
+    def window(self, seconds: float, crowded: bool) -> Window:
+        """``crowded``: beside a busy thread."""
+        self._orders.send((seconds, crowded))
+        found = self._orders.recv()
+        assert isinstance(found, Window)
+        return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path, default=Path("bundles/fashion-mnist"))
+    parser.add_argument("--random", choices=SIZES, help="a generator of this size with random weights instead")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--pairs", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=WINDOW_SECONDS, help="of a window")
+    parser.add_argument("--compile", action="store_true", help="torch.compile too")
+    args = parser.parse_args()
+    ways = [way for way in WAYS if args.compile or way != "compiled"]
+    bundle = bundle_of(chosen := args.random or args.bundle)
+    print(f"{bundle.name}, batches of {rows_for(bundle, None)}, {args.threads} threads, torch {torch.__version__}")
+    with ExitStack() as running:
+        workers = [running.enter_context(worker(way, chosen, args.threads)) for way in ways]
+        for other in workers[1:]:
+            same = other.digest == workers[0].digest
+            print(f"{other.way}: {'the same' if same else 'other'} bytes as the generator's own")
+        print("| beside | way | batches/s | / as it is | pages a batch |\n| --- | --- | --- | --- | --- |")
+        for beside, crowded in (("nothing", False), ("a busy thread", True)):
+            for line in compare(workers, args.pairs, args.seconds, crowded):
+                print(f"| {beside} | {line} |")
+    return 0
+
+
+def bundle_of(chosen: str | Path) -> Bundle:
+    """One of random weights by its name, or of a folder."""
+    return random_bundle(chosen) if isinstance(chosen, str) else load_bundle(chosen)
+
+
+def compare(workers: Sequence[Worker], pairs: int, seconds: float, crowded: bool) -> list[str]:
+    """Of each worker its mean rate, the geometric mean ratio to the first's with its 97% interval, and its pages."""
+    found = [[worker.window(seconds, crowded) for worker in workers] for _ in range(pairs)]
+    rates = [[window.batches_per_second for window in windows] for windows in zip(*found, strict=True)]
+    lines = []
+    for worker, rate, windows in zip(workers, rates, zip(*found, strict=True), strict=True):
+        ratio = "1" if rate is rates[0] else str(ratio_interval(rate, rates[0]))
+        lines.append(f"{worker.way} | {fmean(rate):.1f} | {ratio} | {fmean(window.pages for window in windows):.0f}")
+    return lines
+
+
+@contextmanager
+def worker(way: str, chosen: str | Path, threads: int) -> Iterator[Worker]:
+    """Raises EOFError where its process ends before it is ready (it has said why)."""
+    context = get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=work, args=(there, way, chosen, threads), daemon=True)
+    process.start()
+    there.close()
+    try:
+        yield Worker(way, here.recv(), here)
+    finally:
+        here.close()
+        process.join()
+
+
+def work(orders: Connection, way: str, chosen: str | Path, threads: int) -> None:
+    """In the worker's process: the digest of one batch, then a window for each order, until nobody listens."""
+    torch.set_num_threads(threads)
+    bundle = bundle_of(chosen)
+    latents = probe_latents(bundle, rows_for(bundle, None))
+    decode = WAYS[way](bundle, latents)
+    orders.send(hashlib.sha256(decode(latents).tobytes()).hexdigest())
+    while True:
+        try:
+            seconds, crowded = orders.recv()
+        except EOFError:
+            return
+        with busy() if crowded else nullcontext():
+            decode(latents)
+            orders.send(window(lambda: decode(latents), seconds))
+
+
+def window(batch: Callable[[], object], seconds: float) -> Window:
+    """One ``batch`` after the other."""
+    batches, pages, started = 0, _pages(), perf_counter()
+    while (passed := perf_counter() - started) < seconds:
+        batch()
         batches += 1
-    return batches / (perf_counter() - started)
+    return Window(batches / passed, (_pages() - pages) / batches)
+
+
+def _pages() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
 @contextmanager

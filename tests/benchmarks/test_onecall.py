@@ -3,31 +3,54 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 import torch
 
 from benchmarks import onecall
+from models.bundle import load_bundle
+from service.engine.onecall import Decode
 
 
-def test_it_prints_both_rows(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_prints_each_way_beside_both(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "sys.argv", ["onecall", "--bundle", "bundles/gaussians-25", "--pairs", "3", "--seconds", "0.01"]
     )
-    before = threading.active_count()
     assert onecall.main() == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("gaussians-25, batches of 512")
-    assert [line.split(" | ")[0] for line in lines[3:]] == ["| nothing", "| a busy thread"]
+    assert lines[1] == "one call: the same bytes as the generator's own"
+    cells = [line.strip("| ").split(" | ") for line in lines[4:]]
+    assert [row[:2] for row in cells] == [
+        [beside, way] for beside in ("nothing", "a busy thread") for way in ("as it is", "one call")
+    ]
+    assert all(float(row[2]) > 0 and float(row[3].split()[0]) > 0 for row in cells)
+
+
+def test_a_way_that_fails_ends_the_comparison() -> None:
+    with pytest.raises(EOFError), onecall.worker("as it is", Path("no such bundle"), 1):
+        pass
+
+
+def test_a_busy_thread_ends() -> None:
+    before = threading.active_count()
+    with onecall.busy():
+        assert threading.active_count() == before + 1
     assert threading.active_count() == before
 
 
-def test_it_compares_what_torch_compiles(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_torch_compiles_gives_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiling takes a compiler and half a minute: the graph is run as it is here."""
     monkeypatch.setattr(torch, "compile", lambda module, **settings: module)
-    monkeypatch.setattr(
-        "sys.argv", ["onecall", "--bundle", "bundles/gaussians-25", "--pairs", "3", "--seconds", "0.01", "--compile"]
-    )
-    assert onecall.main() == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[1] == "compiled: the same bytes as the generator's own" and "compiled / as it is" in lines[2]
+    bundle = load_bundle(Path("bundles/gaussians-25"))
+    latents = torch.randn(5, bundle.prior.dim)
+    ways: list[Decode] = [make(bundle, latents) for make in onecall.WAYS.values()]
+    rows = [way(latents) for way in ways]
+    assert rows[0].shape == (5, 2) and all((row == rows[0]).all() for row in rows)
+
+
+def test_windows_count_what_ran_in_them() -> None:
+    calls: list[int] = []
+    found = onecall.window(lambda: calls.append(1), seconds=0.02)
+    assert 0 < found.batches_per_second <= len(calls) / 0.02 and found.pages >= 0
