@@ -94,11 +94,11 @@ def decoded_ratio(bundle: Bundle, rest: Dataset, pool: Pool, seed: int) -> torch
     """Weights [n] of the rows of ``pool`` by their looks in the training space: the clipped ratio to ``rest``."""
     problem = problem_of(bundle, rest, CPU)
     other = make_pool(problem, len(pool), OTHER_SEED + seed, title="to fit the ratio")
+    fake = torch.cat([other.features, pool.features])
     config = LeastSquaresConfig(fit_rows=len(other))
-    real = features_of(problem.features, rest.samples, CPU)
-    ratio = least_squares_ratio(config, other.features, real, seed).of(pool.features)
+    ratio = least_squares_ratio(config, fake, features_of(problem.features, rest.samples, CPU), seed)
     cap = 3.0 if bundle.importance is None else bundle.importance.cap
-    return ratio.clamp(0, cap)
+    return ratio[len(other) :].clamp(0, cap)
 
 
 def compare(

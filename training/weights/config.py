@@ -114,8 +114,7 @@ class LeastSquaresConfig:
     """A density ratio of least squared error (uLSIF) in a random basis of feature space, clipped and distilled into w.
 
     ``functions`` cosines, as wide as ``width`` times the median distance of real rows; ``ridge`` in units of the sum of
-    their variances over ``fit_rows`` generated rows. ``slope_weight`` of the squared error of its slopes by the latent,
-    beside the cross-entropy; those longer than ``steepest`` are shortened to that.
+    their variances over ``fit_rows`` generated rows.
     """
 
     name: Literal["least-squares"] = "least-squares"
@@ -124,8 +123,6 @@ class LeastSquaresConfig:
     ridge: Positive = 5e-5
     fit_rows: Rows = 60_000
     batch: Rows = 2_048
-    slope_weight: NotNegative = 0.0
-    steepest: Positive = 2.0
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Rahimi and Recht 2007 (Random features for large-scale kernel machines).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import pi
 
 import torch
@@ -17,7 +17,6 @@ from training.weights.config import EnergyLeastSquaresConfig, LeastSquaresConfig
 from training.weights.energy import EnergyObjective
 from training.weights.kernels import SCALE_ROWS, median_distance
 from training.weights.problem import Pool
-from training.weights.slopes import Slopes
 from training.weights.targets import PulledObjective, TargetsObjective, fit_of
 
 BASIS_STREAM = 107
@@ -25,23 +24,11 @@ BLOCK = 10_000
 
 
 def least_squares_objective(
-    config: LeastSquaresConfig,
-    pool: Pool,
-    real: torch.Tensor,
-    network: ImportanceNetwork,
-    seed: int,
-    slopes: Slopes | None = None,
+    config: LeastSquaresConfig, pool: Pool, real: torch.Tensor, network: ImportanceNetwork, seed: int
 ) -> TargetsObjective:
-    """``pool`` and the features ``real`` [n, f] of the data; targets are the ratio clipped to [0, cap], and its
-    ``slopes`` where ``config.slope_weight`` asks for them."""
-    ratio = least_squares_ratio(config, pool.features, real, seed)
-    fit = fit_of(config.name, ratio.of(pool.features).clamp(0, network.cap), pool, network, config.batch)
-    if not config.slope_weight:
-        return fit
-    assert slopes is not None
-    made = f"{replace(config, slope_weight=0.0)}"
-    steepness = slopes(ratio, pool.latents, network.cap, config.steepest, made)
-    return replace(fit, targets=replace(fit.targets, slopes=steepness, slope_weight=config.slope_weight))
+    """``pool`` and the features ``real`` [n, f] of the data; targets are the ratio clipped to [0, cap]."""
+    weights = least_squares_ratio(config, pool.features, real, seed).clamp(0, network.cap)
+    return fit_of(config.name, weights, pool, network, config.batch)
 
 
 def energy_least_squares_objective(
@@ -51,10 +38,9 @@ def energy_least_squares_objective(
     network: ImportanceNetwork,
     seed: int,
     widths: tuple[int, ...] = (),
-    slopes: Slopes | None = None,
 ) -> PulledObjective:
     """``widths`` of the spaces in f; the ratio is one over all their columns."""
-    ratio = least_squares_objective(config.ratio, pool, real, network, seed, slopes)
+    ratio = least_squares_objective(config.ratio, pool, real, network, seed)
     return PulledObjective(EnergyObjective(config.energy, pool, real, widths), ratio, config.pull)
 
 
@@ -78,24 +64,9 @@ def basis(config: LeastSquaresConfig, real: torch.Tensor, seed: int) -> Basis:
     return Basis(frequencies.to(real), phases.to(real))
 
 
-@dataclass(frozen=True)
-class Ratio:
-    """Rows [n, f] -> 1 + (b(row) - ``centre``) . ``solution`` [n]; it may be negative."""
-
-    functions: Basis
-    centre: torch.Tensor
-    solution: torch.Tensor
-
-    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        return 1 + (self.functions(rows) - self.centre) @ self.solution
-
-    def of(self, rows: torch.Tensor) -> torch.Tensor:
-        """The same of many rows, block by block."""
-        return torch.cat([self(block) for block in rows.split(BLOCK)])
-
-
-def least_squares_ratio(config: LeastSquaresConfig, fake: torch.Tensor, real: torch.Tensor, seed: int) -> Ratio:
-    """The density ratio r(y) = 1 + a . (b(y) - mean b) of the data ``real`` [n, f] to rows like ``fake`` [N, f].
+def least_squares_ratio(config: LeastSquaresConfig, fake: torch.Tensor, real: torch.Tensor, seed: int) -> torch.Tensor:
+    """r(y) = 1 + a . (b(y) - mean b) [N] of the generated rows ``fake`` [N, f]: the density ratio of the data ``real``
+    [n, f] to them; it may be negative.
 
     a minimises E_fake[r^2] / 2 - E_real[r] + ridge tr(C) |a|^2 / 2, C the covariance of the basis functions over
     ``config.fit_rows`` generated rows: a = (C + ridge tr(C) I)^-1 (mean_real b - mean_fake b).
@@ -110,7 +81,7 @@ def least_squares_ratio(config: LeastSquaresConfig, fake: torch.Tensor, real: to
     covariance /= len(some)
     covariance.diagonal().add_(config.ridge * covariance.trace())
     solution = torch.linalg.solve(covariance, (_mean(functions, real) - centre).double()).to(fake.dtype)
-    return Ratio(functions, centre, solution)
+    return torch.cat([1 + (functions(rows) - centre) @ solution for rows in fake.split(BLOCK)])
 
 
 def _mean(functions: Basis, rows: torch.Tensor) -> torch.Tensor:

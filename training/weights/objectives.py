@@ -26,7 +26,6 @@ from training.weights.energy import EnergyObjective
 from training.weights.least_squares import energy_least_squares_objective, least_squares_objective
 from training.weights.problem import Problem, make_pool
 from training.weights.ratio import energy_ratio_objective, ratio_objective
-from training.weights.slopes import Slopes
 from training.weights.spaces import feature_space
 from training.weights.transport import transport_objective
 
@@ -53,7 +52,6 @@ def make_objective(config: WeightsConfig, problem: Problem, network: ImportanceN
     cached = make_pool(problem, config.pool_rows, config.seed + POOL_SEED, pools / f"{name}.safetensors")
     pool = cached.to(problem.device)
     real = features_of(features, problem.real.samples, problem.device).to(problem.device)
-    slopes = Slopes(problem, config.seed, pools / f"{name}-slopes.safetensors")
     made: Objective
     match settings:
         case EnergyConfig():
@@ -63,9 +61,9 @@ def make_objective(config: WeightsConfig, problem: Problem, network: ImportanceN
         case EnergyRatioConfig():
             made = energy_ratio_objective(settings, pool, real, network, config.seed, widths)
         case LeastSquaresConfig():
-            made = least_squares_objective(settings, pool, real, network, config.seed, slopes)
+            made = least_squares_objective(settings, pool, real, network, config.seed)
         case EnergyLeastSquaresConfig():
-            made = energy_least_squares_objective(settings, pool, real, network, config.seed, widths, slopes)
+            made = energy_least_squares_objective(settings, pool, real, network, config.seed, widths)
         case TransportConfig():
             made = transport_objective(settings, pool, real, network, config.seed)
     return made

@@ -15,22 +15,14 @@ from training.weights.problem import Pool
 
 @dataclass(frozen=True)
 class Targets:
-    """Latents [n, d], target weights [n] in [0, cap] and, where they count, the ``slopes`` [n, d] of those."""
+    """Latents [n, d] and target weights [n] in [0, cap]."""
 
     latents: torch.Tensor
     weights: torch.Tensor
-    slopes: torch.Tensor | None = None
-    slope_weight: float = 0.0
 
     def loss(self, score: torch.Tensor, rows: torch.Tensor, cap: float) -> torch.Tensor:
         """Cross-entropy of cap * sigmoid(score): a proper score, so the fit is the mean target given the latent."""
         return binary_cross_entropy_with_logits(score, self.weights[rows] / cap)
-
-    def slope_loss(self, weights: torch.Tensor, latents: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """Mean squared error of the slopes of ``weights`` [b], made of ``latents`` [b, d], which need gradients."""
-        assert self.slopes is not None
-        (found,) = torch.autograd.grad(weights.sum(), latents, create_graph=True)
-        return (found - self.slopes[rows]).square().sum(1).mean()
 
 
 @dataclass(frozen=True)
@@ -44,13 +36,7 @@ class TargetsObjective:
 
     def loss(self, network: ImportanceNetwork, rng: torch.Generator) -> torch.Tensor:
         rows = torch.randint(len(self.offset), (self.batch,), generator=rng, device=rng.device)
-        sloped = self.targets.slopes is not None
-        latents = self.targets.latents[rows].requires_grad_(sloped)
-        score = network.score(latents)
-        loss = self.targets.loss(score + self.offset[rows], rows, self.cap)
-        if sloped:
-            loss = loss + self.targets.slope_weight * self.targets.slope_loss(self.cap * score.sigmoid(), latents, rows)
-        return loss
+        return self.targets.loss(network.score(self.targets.latents[rows]) + self.offset[rows], rows, self.cap)
 
 
 def fit_of(name: str, weights: torch.Tensor, pool: Pool, network: ImportanceNetwork, batch: int) -> TargetsObjective:
