@@ -1,0 +1,124 @@
+"""Of the FID above the floor, how much latentRS takes off; and which of several w takes more.
+
+    python -m benchmarks.floor_share bundles/fashion-mnist [OTHER ...] --data fashion-mnist [--cuts 5] [--seed 0]
+
+FID falls with the number of generated rows, so the floor (training rows against held-out ones) and the methods are
+compared with as many rows each; the mean over ``--cuts`` disjoint sets of them has less of their noise. Ten disjoint
+blocks of real rows; 97% Student intervals of differences block by block; independent space. Every bundle has the same
+generator, and accepts from the same stream of latents. The ± of a share is that of its difference alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from benchmarks.block_sizes import CPU
+from models.bundle import Bundle, load_bundle
+from models.importance import ImportanceNetwork
+from training.data.catalog import load
+from training.data.dataset import DataError, Dataset
+from training.evaluation.blocks import Space, rows_of
+from training.evaluation.compare import BLOCKS
+from training.evaluation.drawing import draw_method, draw_weights
+from training.evaluation.report import floor_of, require_weights, shuffled, spaces_of
+from training.metrics.fid import fid
+from training.metrics.intervals import paired_difference, student_interval
+from training.pages import publish
+from training.refusals import EXPECTED
+from training.weights.problem import digest
+from winnow.commands.arguments import whole
+
+PROGRAM = "benchmarks.floor_share"
+TITLES = ("rows", "FID", "less the prior's", "of the excess", "less the first's")
+LATENTRS_SEED = 1_000_000
+
+
+def block_fids(real: torch.Tensor, fake: torch.Tensor, rows: int) -> list[float]:
+    """Of each of ``BLOCKS`` blocks of ``real`` the mean FID over sets of ``rows`` generated ones of its own."""
+    per_block = [block.split(rows) for block in fake.split(len(fake) // BLOCKS)]
+    return [
+        sum(fid(block, part) for part in parts) / len(parts)
+        for block, parts in zip(real.split(len(real) // BLOCKS), per_block, strict=True)
+    ]
+
+
+def whole_blocks(features: torch.Tensor) -> torch.Tensor:
+    """As many rows as make ``BLOCKS`` equal blocks."""
+    return features[: len(features) // BLOCKS * BLOCKS]
+
+
+def table(bundles: Sequence[Bundle], names: Sequence[str], data: str, cuts: int, seed: int) -> str:
+    """A line for the floor, the prior and each w. Raises DataError, BundleError, TrainingRefused."""
+    first = bundles[0]
+    for bundle in bundles:
+        require_weights(bundle)
+        if digest(bundle.generator) != digest(first.generator):
+            raise DataError(f"{bundle.name} has another generator than {first.name}: compare w of one generator")
+    space = spaces_of(first)[-1]
+    real = whole_blocks(rows_of(space, shuffled(load(data, "test")).samples, CPU).features)
+    floor = whole_blocks(floor_features(space, load(data, "train")))
+    rows = len(floor) // BLOCKS
+    draws = {"prior": draw_method(first, "prior", cuts * len(floor), seed, [space], CPU)}
+    for name, bundle in zip(names, bundles, strict=True):
+        network = bundle.importance
+        assert isinstance(network, ImportanceNetwork)
+        draws[name] = draw_weights(first, network, cuts * len(floor), LATENTRS_SEED + seed, [space], CPU)
+    found = {"real data": block_fids(real, floor, rows)}
+    found |= {name: block_fids(real, drawn.rows[space.name].features, rows) for name, drawn in draws.items()}
+    lines = [list(TITLES), ["---"] * len(TITLES), *lines_of(found, names[0])]
+    body = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    blocks = f"{BLOCKS} blocks of {len(real) // BLOCKS:,} real rows, {rows:,} rows, {cuts} sets of them each"
+    return f"{first.name} {first.digest[:12]}, space {space.name}: {blocks}.\n\n{body}"
+
+
+def floor_features(space: Space, train: Dataset) -> torch.Tensor:
+    """Of all training rows in the fakes' place."""
+    return rows_of(space, floor_of(train, len(train)).samples, CPU).features
+
+
+def lines_of(found: dict[str, list[float]], best: str) -> list[list[str]]:
+    """``found``: by row; "real data", "prior" and the w, of which ``best`` is the first."""
+    base, bottom = student_interval(found["prior"]).mean, student_interval(found["real data"]).mean
+    lines = []
+    for name, values in found.items():
+        cells = [name, f"{student_interval(values).mean:.4f}", "", "", ""]
+        if name != "prior":
+            change = paired_difference(values, found["prior"])
+            cells[2] = f"{change.mean:+.4f} ± {change.half_width:.4f}"
+        if name not in ("prior", "real data"):
+            cells[3] = f"{-change.mean / (base - bottom):.0%} ± {change.half_width / (base - bottom):.0%}"
+        if name not in ("prior", "real data", best):
+            other = paired_difference(values, found[best])
+            cells[4] = f"{other.mean / base:+.1%} ± {other.half_width / base:.1%} of the prior's"
+        lines.append(cells)
+    return lines
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "bundles", type=Path, nargs="+", metavar="BUNDLE", help="folders; the others are compared with the first"
+    )
+    parser.add_argument("--data", required=True, help="a data set by name, or a folder of images")
+    parser.add_argument("--cuts", type=whole(1), default=5)
+    parser.add_argument("--seed", type=whole(0), default=0)
+    parser.add_argument("--out", type=Path, help="page to write the table into, between its markers")
+    args = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    try:
+        bundles = [load_bundle(folder, CPU) for folder in args.bundles]
+        names = [folder.name or str(folder) for folder in args.bundles]
+        if len({"real data", "prior", *names}) < 2 + len(names):
+            raise DataError(f"the folders are told apart by their last names: {', '.join(names)}; use links of others")
+        publish(args.out, PROGRAM, lambda: table(bundles, names, args.data, args.cuts, args.seed))
+    except EXPECTED as error:
+        raise SystemExit(f"{PROGRAM}: {error}") from error
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
