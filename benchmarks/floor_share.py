@@ -19,22 +19,23 @@ import torch
 from benchmarks.block_sizes import CPU
 from models.bundle import Bundle, load_bundle
 from models.importance import ImportanceNetwork
+from sampling.methods import METHODS
 from training.data.catalog import load
-from training.data.dataset import DataError, Dataset
-from training.evaluation.blocks import Space, rows_of
+from training.data.dataset import DataError
+from training.evaluation.blocks import rows_of
 from training.evaluation.compare import BLOCKS
-from training.evaluation.drawing import draw_method, draw_weights
+from training.evaluation.drawing import draw_method, draw_weights, stream_seed
 from training.evaluation.report import floor_of, require_weights, shuffled, spaces_of
 from training.metrics.fid import fid
 from training.metrics.intervals import paired_difference, student_interval
 from training.pages import publish
 from training.refusals import EXPECTED
+from training.shapes import check_bundle_fits, check_enough_to_measure
 from training.weights.problem import digest
 from winnow.commands.arguments import whole
 
 PROGRAM = "benchmarks.floor_share"
 TITLES = ("rows", "FID", "less the prior's", "of the excess", "less the first's")
-LATENTRS_SEED = 1_000_000
 
 
 def block_fids(real: torch.Tensor, fake: torch.Tensor, rows: int) -> list[float]:
@@ -58,31 +59,32 @@ def table(bundles: Sequence[Bundle], names: Sequence[str], data: str, cuts: int,
         require_weights(bundle)
         if digest(bundle.generator) != digest(first.generator):
             raise DataError(f"{bundle.name} has another generator than {first.name}: compare w of one generator")
+    train, test = load(data, "train"), load(data, "test")
+    check_bundle_fits(first, train, test)
+    check_enough_to_measure(train, test)
     space = spaces_of(first)[-1]
-    real = whole_blocks(rows_of(space, shuffled(load(data, "test")).samples, CPU).features)
-    floor = whole_blocks(floor_features(space, load(data, "train")))
+    real = whole_blocks(rows_of(space, shuffled(test).samples, CPU).features)
+    floor = whole_blocks(rows_of(space, floor_of(train, len(train)).samples, CPU).features)
     rows = len(floor) // BLOCKS
     draws = {"prior": draw_method(first, "prior", cuts * len(floor), seed, [space], CPU)}
     for name, bundle in zip(names, bundles, strict=True):
         network = bundle.importance
         assert isinstance(network, ImportanceNetwork)
-        draws[name] = draw_weights(first, network, cuts * len(floor), LATENTRS_SEED + seed, [space], CPU)
+        draws[name] = draw_weights(
+            first, network, cuts * len(floor), stream_seed(seed, list(METHODS).index("latentrs")), [space], CPU
+        )
     found = {"real data": block_fids(real, floor, rows)}
     found |= {name: block_fids(real, drawn.rows[space.name].features, rows) for name, drawn in draws.items()}
     lines = [list(TITLES), ["---"] * len(TITLES), *lines_of(found, names[0])]
     body = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    digests = ", ".join(f"{name} {bundle.digest[:12]}" for name, bundle in zip(names, bundles, strict=True))
     blocks = f"{BLOCKS} blocks of {len(real) // BLOCKS:,} real rows, {rows:,} rows, {cuts} sets of them each"
-    return f"{first.name} {first.digest[:12]}, space {space.name}: {blocks}.\n\n{body}"
-
-
-def floor_features(space: Space, train: Dataset) -> torch.Tensor:
-    """Of all training rows in the fakes' place."""
-    return rows_of(space, floor_of(train, len(train)).samples, CPU).features
+    return f"{digests}, space {space.name}: {blocks}.\n\n{body}"
 
 
 def lines_of(found: dict[str, list[float]], best: str) -> list[list[str]]:
     """``found``: by row; "real data", "prior" and the w, of which ``best`` is the first."""
-    base, bottom = student_interval(found["prior"]).mean, student_interval(found["real data"]).mean
+    base, excess = student_interval(found["prior"]).mean, paired_difference(found["prior"], found["real data"])
     lines = []
     for name, values in found.items():
         cells = [name, f"{student_interval(values).mean:.4f}", "", "", ""]
@@ -90,7 +92,8 @@ def lines_of(found: dict[str, list[float]], best: str) -> list[list[str]]:
             change = paired_difference(values, found["prior"])
             cells[2] = f"{change.mean:+.4f} ± {change.half_width:.4f}"
         if name not in ("prior", "real data"):
-            cells[3] = f"{-change.mean / (base - bottom):.0%} ± {change.half_width / (base - bottom):.0%}"
+            above = excess.mean > excess.half_width  # a prior at the floor has nothing to give
+            cells[3] = f"{-change.mean / excess.mean:.0%} ± {change.half_width / excess.mean:.0%}" if above else "-"
         if name not in ("prior", "real data", best):
             other = paired_difference(values, found[best])
             cells[4] = f"{other.mean / base:+.1%} ± {other.half_width / base:.1%} of the prior's"
@@ -107,13 +110,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cuts", type=whole(1), default=5)
     parser.add_argument("--seed", type=whole(0), default=0)
     parser.add_argument("--out", type=Path, help="page to write the table into, between its markers")
+    parser.add_argument("--threads", type=whole(1), help="of torch; its own choice without it")
     args = parser.parse_args(arguments)
-    torch.set_num_threads(1)
+    if args.threads:
+        torch.set_num_threads(args.threads)
     try:
         bundles = [load_bundle(folder, CPU) for folder in args.bundles]
         names = [folder.name or str(folder) for folder in args.bundles]
         if len({"real data", "prior", *names}) < 2 + len(names):
-            raise DataError(f"the folders are told apart by their last names: {', '.join(names)}; use links of others")
+            raise DataError(
+                f"the folders are told apart by their last names: {', '.join(names)}; rename one, or give a link"
+            )
         publish(args.out, PROGRAM, lambda: table(bundles, names, args.data, args.cuts, args.seed))
     except EXPECTED as error:
         raise SystemExit(f"{PROGRAM}: {error}") from error

@@ -4,8 +4,8 @@
         [--compile]
 
 Alone, and beside a thread that keeps Python busy as an event loop under load does; windows in turn, each way in a
-process of its own: what one has allocated decides what another pays for its memory, and torch.compile in the same
-process costs the others a fifth of their rate (a thousand pages a batch, counted in the last column).
+process of its own, which may differ by luck: some give their memory back to the system after each batch and fetch it
+again, a thousand pages, a fifth of their rate. Pages are in the last column; compare processes that have few.
 ``--compile``: torch.compile too, which needs a C++ compiler here; whether it gives the same bytes is printed.
 """
 
@@ -31,7 +31,7 @@ from benchmarks.serving.estimates import ratio_interval
 from benchmarks.workloads import SIZES, random_bundle
 from models.bundle import Bundle, load_bundle
 from service.engine.decoding import rows_of
-from service.engine.onecall import Decode, Whole, as_it_is, one_call
+from service.engine.onecall import Decode, Whole, as_it_is, traced
 from service.engine.rows import Pixels
 from service.engine.sizing import rows_for
 from service.engine.warmup import probe_latents
@@ -55,7 +55,7 @@ def compiled(bundle: Bundle, probe: torch.Tensor) -> Decode:
 
 WAYS: dict[str, Callable[[Bundle, torch.Tensor], Decode]] = {
     "as it is": as_it_is,
-    "one call": one_call,
+    "one call": traced,
     "compiled": compiled,
 }
 
@@ -100,7 +100,7 @@ def main() -> int:
         for other in workers[1:]:
             same = other.digest == workers[0].digest
             print(f"{other.way}: {'the same' if same else 'other'} bytes as the generator's own")
-        print("| beside | way | batches/s | / as it is | pages a batch |\n| --- | --- | --- | --- | --- |")
+        print(f"| beside | way | batches/s | / as it is | / the way before | pages a batch |\n|{' --- |' * 6}")
         for beside, crowded in (("nothing", False), ("a busy thread", True)):
             for line in compare(workers, args.pairs, args.seconds, crowded):
                 print(f"| {beside} | {line} |")
@@ -113,13 +113,15 @@ def bundle_of(chosen: str | Path) -> Bundle:
 
 
 def compare(workers: Sequence[Worker], pairs: int, seconds: float, crowded: bool) -> list[str]:
-    """Of each worker its mean rate, the geometric mean ratio to the first's with its 97% interval, and its pages."""
+    """Of each worker its mean rate, the geometric mean ratios to the first's and to that of the one before it with
+    their 97% intervals, and its pages."""
     found = [[worker.window(seconds, crowded) for worker in workers] for _ in range(pairs)]
     rates = [[window.batches_per_second for window in windows] for windows in zip(*found, strict=True)]
     lines = []
-    for worker, rate, windows in zip(workers, rates, zip(*found, strict=True), strict=True):
-        ratio = "1" if rate is rates[0] else str(ratio_interval(rate, rates[0]))
-        lines.append(f"{worker.way} | {fmean(rate):.1f} | {ratio} | {fmean(window.pages for window in windows):.0f}")
+    for at, worker in enumerate(workers):
+        ratios = [str(ratio_interval(rates[at], rates[other])) if at else "1" for other in (0, at - 1)]
+        pages = fmean(windows[at].pages for windows in found)
+        lines.append(" | ".join([worker.way, f"{fmean(rates[at]):.1f}", *ratios, f"{pages:.0f}"]))
     return lines
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from benchmarks.floor_share import block_fids, lines_of, main
+from models.bundle import load_bundle, save_bundle
+from sampling.streams import BlockStream
+from training.evaluation import drawing
 from training.evaluation.compare import BLOCKS
 from training.metrics.fid import fid
 
@@ -24,7 +28,7 @@ def test_each_block_has_the_mean_over_sets_of_generated_rows_of_its_own() -> Non
 
 
 def test_shares_are_of_what_the_prior_has_above_the_floor() -> None:
-    """Half of the excess is gone with the first w, a quarter with the second; no noise, no interval."""
+    """Half of the excess is gone with the first w, a quarter with the second."""
     found = {
         "real data": [1.0] * BLOCKS,
         "prior": [5.0] * BLOCKS,
@@ -35,6 +39,34 @@ def test_shares_are_of_what_the_prior_has_above_the_floor() -> None:
     assert real[1:] == ["1.0000", "-4.0000 ± 0.0000", "", ""] and prior[1:] == ["5.0000", "", "", ""]
     assert first[2:] == ["-2.0000 ± 0.0000", "50% ± 0%", ""]
     assert second[3] == "24% ± 1%" and second[4] == "+21.0% ± 0.9% of the prior's"
+
+
+def test_a_prior_at_the_floor_has_no_share() -> None:
+    noise = [0.1 * (at % 3) for at in range(BLOCKS)]
+    found = {"real data": [1.0] * BLOCKS, "prior": [0.9 + each for each in noise], "first": [0.8] * BLOCKS}
+    assert lines_of(found, "first")[-1][3] == "-"
+
+
+def test_each_w_accepts_for_itself_from_one_stream_that_is_not_the_priors(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, seeds = tmp_path / "other", []
+    bundle = load_bundle(DIGITS)
+    assert bundle.importance is not None
+    with torch.no_grad():
+        for parameter in bundle.importance.parameters():
+            parameter.mul_(-1)
+    save_bundle(other, bundle.manifest, bundle.networks)
+
+    def noted(*arguments: Any, **named: Any) -> BlockStream:
+        seeds.append(arguments[0])
+        return BlockStream(*arguments, **named)
+
+    monkeypatch.setattr(drawing, "BlockStream", noted)
+    assert main([str(DIGITS), str(other), "--data", "digits", "--cuts", "1"]) == 0
+    assert len(seeds) == 3 and seeds[1] == seeds[2] != seeds[0]
+    shipped, reversed_ = (line.split(" | ") for line in capsys.readouterr().out.splitlines()[-2:])
+    assert float(shipped[2].split()[0]) < float(reversed_[2].split()[0]) and not reversed_[4].startswith("+0.0%")
 
 
 def test_a_w_beside_itself_is_no_better(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,6 +86,7 @@ def test_a_w_beside_itself_is_no_better(tmp_path: Path, capsys: pytest.CaptureFi
     [
         ([DIGITS, Path("bundles/mnist")], "another generator"),
         ([DIGITS, DIGITS], "told apart by their last names"),
+        ([Path("bundles/mnist")], "mnist"),
         ([Path("no such bundle")], "no such bundle"),
     ],
 )

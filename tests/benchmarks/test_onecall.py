@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import Pipe
 from pathlib import Path
+from time import sleep
 
 import pytest
 import torch
@@ -25,7 +29,7 @@ def test_it_prints_each_way_beside_both(capsys: pytest.CaptureFixture[str], monk
     assert [row[:2] for row in cells] == [
         [beside, way] for beside in ("nothing", "a busy thread") for way in ("as it is", "one call")
     ]
-    assert all(float(row[2]) > 0 and float(row[3].split()[0]) > 0 for row in cells)
+    assert all(float(row[2]) > 0 and float(row[3].split()[0]) > 0 and row[4] == row[3] for row in cells)
 
 
 def test_a_way_that_fails_ends_the_comparison() -> None:
@@ -51,6 +55,30 @@ def test_what_torch_compiles_gives_the_rows(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_windows_count_what_ran_in_them() -> None:
-    calls: list[int] = []
-    found = onecall.window(lambda: calls.append(1), seconds=0.02)
-    assert 0 < found.batches_per_second <= len(calls) / 0.02 and found.pages >= 0
+    found = onecall.window(lambda: (sleep(0.01), b"x" * (64 << 20)), seconds=0.1)
+    assert 1 < found.batches_per_second < 100 and found.pages > 1_000
+
+
+def test_only_a_crowded_window_has_the_busy_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    entered = []
+
+    @contextmanager
+    def busy() -> Iterator[None]:
+        entered.append(True)
+        yield
+
+    monkeypatch.setattr(onecall, "busy", busy)
+    here, there = Pipe()
+    threads = torch.get_num_threads()
+    arguments = (there, "as it is", Path("bundles/gaussians-25"), threads)
+    worker = threading.Thread(target=onecall.work, args=arguments)
+    worker.start()
+    assert len(here.recv()) == 64  # the digest of its bytes
+    counts = []
+    for crowded in (False, True, False):
+        here.send((0.01, crowded))
+        assert here.recv().batches_per_second > 0
+        counts.append(len(entered))
+    here.close()
+    worker.join()
+    assert counts == [0, 1, 1]

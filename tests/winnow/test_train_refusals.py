@@ -85,6 +85,7 @@ def place(workplace: Path) -> Path:
         ([*EVALUATE, "--rows-per-real", "0"], "--rows-per-real", "must be from 1 to 100"),
         ([*EVALUATE, "--geometry-rows", "1"], "--geometry-rows", "must be at least 100"),
         ([*WEIGHTS, "--option", "power"], "--option", "must be NAME=VALUE"),
+        ([*WEIGHTS, "--option", "ratio.=1"], "--option", "must be NAME=VALUE"),
         ([*WEIGHTS, "--spaces", "pixels"], "--spaces", "invalid choice: 'pixels'"),
         ([*PILOT, "--seed", "-1"], "--seed", "must be from 0 to"),
         ([*PILOT, "--data", ""], "--data", "not empty"),
@@ -134,6 +135,10 @@ def test_a_value_out_of_range_is_named(
          "bundles/points is named twice; name each bundle once, in --seeds or in --against"),
         ([*EVALUATE, "--seeds", "bundles/points", "--seeds", "bundles/points"], "bundles/points is named twice"),
         ([*ENERGY, "--option", "batch=1"], "option batch: Input should be greater than or equal to 2"),
+        (
+            [*WEIGHTS, "--objective", "energy-least-squares", "--option", "ratio.width=0.5", "ratio.ridge=-1"],
+            "option ratio.ridge: Input should be greater than 0",
+        ),
         ([*WEIGHTS, "--features", "taken"], "--features taken is no exported network; export it with torch.export"),
         ([*WEIGHTS, "--features", "nowhere.pt2"], "--features nowhere.pt2: no such file"),
         ([*PILOT, "--bundle", "taken"], "--bundle taken: taken is not a folder"),

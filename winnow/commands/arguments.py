@@ -61,9 +61,9 @@ def gate_limits(parser: argparse.ArgumentParser) -> None:
 
 
 def assignment(text: str) -> tuple[str, str]:
-    """An argparse type: ``name=value``."""
+    """An argparse type: ``name=value``, or ``part.name=value``."""
     name, equals, value = text.partition("=")
-    if not (equals and name.isidentifier()):
+    if not (equals and all(part.isidentifier() for part in name.split("."))):
         raise argparse.ArgumentTypeError(f"must be NAME=VALUE, as in steps=20, not {text!r}")
     return name, value
 
