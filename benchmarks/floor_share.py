@@ -17,21 +17,19 @@ from pathlib import Path
 import torch
 
 from benchmarks.block_sizes import CPU
+from benchmarks.weighted import require_one_generator
 from models.bundle import Bundle, load_bundle
-from models.importance import ImportanceNetwork
-from sampling.methods import METHODS
 from training.data.catalog import load
 from training.data.dataset import DataError
 from training.evaluation.blocks import rows_of
 from training.evaluation.compare import BLOCKS
-from training.evaluation.drawing import draw_method, draw_weights, stream_seed
-from training.evaluation.report import floor_of, require_weights, shuffled, spaces_of
+from training.evaluation.drawing import draw_method
+from training.evaluation.report import floor_of, shuffled, spaces_of
 from training.metrics.fid import fid
 from training.metrics.intervals import paired_difference, student_interval
 from training.pages import publish
 from training.refusals import EXPECTED
 from training.shapes import check_bundle_fits, check_enough_to_measure
-from training.weights.problem import digest
 from winnow.commands.arguments import whole
 
 PROGRAM = "benchmarks.floor_share"
@@ -53,12 +51,9 @@ def whole_blocks(features: torch.Tensor) -> torch.Tensor:
 
 
 def table(bundles: Sequence[Bundle], names: Sequence[str], data: str, cuts: int, seed: int) -> str:
-    """A line for the floor, the prior and each w. Raises DataError, BundleError, TrainingRefused."""
+    """A line for the floor, the prior and each w. Raises DataError, BundleError, TrainingRefused, SystemExit."""
+    require_one_generator(bundles)
     first = bundles[0]
-    for bundle in bundles:
-        require_weights(bundle)
-        if digest(bundle.generator) != digest(first.generator):
-            raise DataError(f"{bundle.name} has another generator than {first.name}: compare w of one generator")
     train, test = load(data, "train"), load(data, "test")
     check_bundle_fits(first, train, test)
     check_enough_to_measure(train, test)
@@ -66,25 +61,24 @@ def table(bundles: Sequence[Bundle], names: Sequence[str], data: str, cuts: int,
     real = whole_blocks(rows_of(space, shuffled(test).samples, CPU).features)
     floor = whole_blocks(rows_of(space, floor_of(train, len(train)).samples, CPU).features)
     rows = len(floor) // BLOCKS
-    draws = {"prior": draw_method(first, "prior", cuts * len(floor), seed, [space], CPU)}
-    for name, bundle in zip(names, bundles, strict=True):
-        network = bundle.importance
-        assert isinstance(network, ImportanceNetwork)
-        draws[name] = draw_weights(
-            first, network, cuts * len(floor), stream_seed(seed, list(METHODS).index("latentrs")), [space], CPU
-        )
+    ours = [("prior", first), *zip(names, bundles, strict=True)]
+    draws = {
+        name: draw_method(bundle, "prior" if name == "prior" else "latentrs", cuts * len(floor), seed, [space], CPU)
+        for name, bundle in ours
+    }
     found = {"real data": block_fids(real, floor, rows)}
     found |= {name: block_fids(real, drawn.rows[space.name].features, rows) for name, drawn in draws.items()}
-    lines = [list(TITLES), ["---"] * len(TITLES), *lines_of(found, names[0])]
+    lines = [list(TITLES), ["---"] * len(TITLES), *lines_of(found)]
     body = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     digests = ", ".join(f"{name} {bundle.digest[:12]}" for name, bundle in zip(names, bundles, strict=True))
     blocks = f"{BLOCKS} blocks of {len(real) // BLOCKS:,} real rows, {rows:,} rows, {cuts} sets of them each"
     return f"{digests}, space {space.name}: {blocks}.\n\n{body}"
 
 
-def lines_of(found: dict[str, list[float]], best: str) -> list[list[str]]:
-    """``found``: by row; "real data", "prior" and the w, of which ``best`` is the first."""
+def lines_of(found: dict[str, list[float]]) -> list[list[str]]:
+    """``found`` by row: "real data", "prior", then each w, which are compared with the first of them."""
     base, excess = student_interval(found["prior"]).mean, paired_difference(found["prior"], found["real data"])
+    first = list(found)[2]
     lines = []
     for name, values in found.items():
         cells = [name, f"{student_interval(values).mean:.4f}", "", "", ""]
@@ -94,8 +88,8 @@ def lines_of(found: dict[str, list[float]], best: str) -> list[list[str]]:
         if name not in ("prior", "real data"):
             above = excess.mean > excess.half_width  # a prior at the floor has nothing to give
             cells[3] = f"{-change.mean / excess.mean:.0%} ± {change.half_width / excess.mean:.0%}" if above else "-"
-        if name not in ("prior", "real data", best):
-            other = paired_difference(values, found[best])
+        if name not in ("prior", "real data", first):
+            other = paired_difference(values, found[first])
             cells[4] = f"{other.mean / base:+.1%} ± {other.half_width / base:.1%} of the prior's"
         lines.append(cells)
     return lines

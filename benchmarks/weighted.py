@@ -101,6 +101,14 @@ def decoded_ratio(bundle: Bundle, rest: Dataset, pool: Pool, seed: int) -> torch
     return ratio[len(other) :].clamp(0, cap)
 
 
+def require_one_generator(bundles: Sequence[Bundle]) -> None:
+    """Raises SystemExit for another generator than the first bundle's, BundleError for a bundle without w."""
+    for bundle in bundles:
+        require_weights(bundle)
+        if digest(bundle.generator) != digest(bundles[0].generator):
+            raise SystemExit(f"{bundle.name}: another generator than the first bundle's; weights share latents only")
+
+
 def compare(
     bundles: Sequence[Bundle], data: str, rows: int, seed: int
 ) -> tuple[list[str], list[list[Change]], list[torch.Tensor]]:
@@ -108,11 +116,8 @@ def compare(
 
     Raises SystemExit for another generator.
     """
+    require_one_generator(bundles)
     first = bundles[0]
-    for bundle in bundles:
-        require_weights(bundle)
-        if digest(bundle.generator) != digest(first.generator):
-            raise SystemExit(f"{bundle.name}: another generator than the first bundle's; weights share latents only")
     apart, rest = split_for_gate(load(data, "train"))
     spaces = spaces_of(first)
     every: list[torch.Tensor] = []

@@ -35,7 +35,7 @@ def test_shares_are_of_what_the_prior_has_above_the_floor() -> None:
         "first": [3.0] * BLOCKS,
         "second": [4.0 + 0.1 * (at % 2) for at in range(BLOCKS)],
     }
-    real, prior, first, second = lines_of(found, "first")
+    real, prior, first, second = lines_of(found)
     assert real[1:] == ["1.0000", "-4.0000 ± 0.0000", "", ""] and prior[1:] == ["5.0000", "", "", ""]
     assert first[2:] == ["-2.0000 ± 0.0000", "50% ± 0%", ""]
     assert second[3] == "24% ± 1%" and second[4] == "+21.0% ± 0.9% of the prior's"
@@ -44,7 +44,7 @@ def test_shares_are_of_what_the_prior_has_above_the_floor() -> None:
 def test_a_prior_at_the_floor_has_no_share() -> None:
     noise = [0.1 * (at % 3) for at in range(BLOCKS)]
     found = {"real data": [1.0] * BLOCKS, "prior": [0.9 + each for each in noise], "first": [0.8] * BLOCKS}
-    assert lines_of(found, "first")[-1][3] == "-"
+    assert lines_of(found)[-1][3] == "-"
 
 
 def test_each_w_accepts_for_itself_from_one_stream_that_is_not_the_priors(
@@ -86,7 +86,7 @@ def test_a_w_beside_itself_is_no_better(tmp_path: Path, capsys: pytest.CaptureFi
     [
         ([DIGITS, Path("bundles/mnist")], "another generator"),
         ([DIGITS, DIGITS], "told apart by their last names"),
-        ([Path("bundles/mnist")], "mnist"),
+        ([Path("bundles/mnist")], "the bundle mnist"),
         ([Path("no such bundle")], "no such bundle"),
     ],
 )
